@@ -1,0 +1,1 @@
+"""The audio wing: any recording to samples, changes to samples, synthesis."""

@@ -1,0 +1,1 @@
+"""The data wing: utterances, prompts, tasks, corpora and the spoken world."""

@@ -1,0 +1,1 @@
+"""Readers: official corpus layout in, utterances out. One corpus a file."""

@@ -1,0 +1,102 @@
+"""Utterances: a clip with what is known of it, one JSON object a line in a manifest."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from iclal.errors import DataError
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question about a clip with every answer that counts as right."""
+
+    id: str
+    question: str
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A clip with what is known of it: one line of a manifest.
+
+    `audio` is a path as the manifest writes it (relative to the manifest's folder) or None where there is only text;
+    `audio_path` is where it lies. `voice` is the note that the rich transcript adds. Fields of a corpus's own are in
+    `extra`.
+    """
+
+    id: str
+    audio: str | None = None
+    start_seconds: float | None = None
+    duration_seconds: float | None = None
+    speaker: str | None = None
+    split: str | None = None
+    text: str | None = None
+    voice: str | None = None
+    questions: tuple[Question, ...] = ()
+    summary: str | None = None
+    label: str | None = None
+    facts: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    root: Path = field(default=Path(), compare=False, repr=False)  # the manifest's folder; never written
+
+    @property
+    def audio_path(self) -> Path | None:
+        """Where the recording lies, or None where there is only text."""
+        return None if self.audio is None else self.root / self.audio
+
+    @property
+    def rich_text(self) -> str:
+        """The transcript with the voice note behind it: what the teacher reads. Empty for a clip without speech."""
+        return " ".join(part for part in (self.text, self.voice) if part)
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest line as a dict; empty fields are left out."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "root"}
+        values["questions"] = [dataclasses.asdict(q) | {"answers": list(q.answers)} for q in self.questions]
+        return {name: value for name, value in values.items() if value not in (None, [], {})}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any], root: Path = Path()) -> Utterance:
+        """An utterance from a checked manifest line (see `iclal.data.schema` for the check)."""
+        questions = tuple(Question(q["id"], q["question"], tuple(q["answers"])) for q in values.get("questions", ()))
+        return cls(**(values | {"questions": questions, "root": root}))
+
+
+def write_manifest(path: Path, utterances: Iterable[Utterance]) -> int:
+    """Write utterances as JSONL, aside and renamed; returns how many."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".partial")
+    count = 0
+    with open(aside, "w", encoding="utf-8") as handle:
+        for utterance in utterances:
+            handle.write(json.dumps(utterance.to_json(), ensure_ascii=False) + "\n")
+            count += 1
+    aside.replace(path)
+    return count
+
+
+def read_manifest(path: Path | str) -> Iterator[Utterance]:
+    """Utterances of a manifest, one after another.
+
+    Raises:
+        DataError: no such file, or a line that is no JSON object with the schema's fields; names file and line.
+    """
+    path = Path(path)
+    try:
+        handle = open(path, encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"cannot open manifest {path}: {error.strerror}") from error
+    with handle:
+        for number, line in enumerate(handle, 1):
+            if not line.strip():
+                continue
+            try:
+                yield Utterance.from_json(json.loads(line), path.parent)
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise DataError(f"{path}:{number}: not a manifest line: {error}; see `iclal data check`") from error

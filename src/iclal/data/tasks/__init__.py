@@ -1,0 +1,1 @@
+"""Tasks: utterances to examples. One task a file."""

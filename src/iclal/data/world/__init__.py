@@ -1,0 +1,1 @@
+"""The spoken world: sentences, facts and voices, generated from a seed."""

@@ -1,0 +1,1 @@
+"""The evaluation wing: normalising, counting, evaluating, reporting."""

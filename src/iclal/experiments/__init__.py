@@ -1,0 +1,1 @@
+"""Experiments: whole runs, made of the other wings."""

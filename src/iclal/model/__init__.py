@@ -1,0 +1,1 @@
+"""The model wing: encoder, connector, frozen language model, and how they are joined."""

@@ -1,0 +1,1 @@
+"""The training wing: objectives, batches, one loop, checkpoints."""
