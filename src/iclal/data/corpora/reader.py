@@ -10,6 +10,7 @@ each bad one, and raises `DataError` only where the source as a whole is not suc
 what was found). It opens no recording: the runner (`iclal.data.prepare`) checks headers, joins, copies, makes speech,
 refuses ids that come twice, and counts. Each item is yielded exactly once, as a candidate or as a problem with
 `dropped=True`, so that found = kept + dropped always holds; a problem with `dropped=False` is a warning and no item.
+A file or folder whose items cannot be counted because it cannot be read, or is not there, counts as one dropped item.
 A corpus whose recordings may lie elsewhere has the option `audio: Path | None`, a folder of its own to stay inside.
 """
 
@@ -81,13 +82,15 @@ class Candidate:
     `utterance.audio` stays None: the runner fills it from `recordings` (absolute paths from `locate` or `walk`), and
     `duration_seconds` too unless the utterance is a span of its recording (`start_seconds` and `duration_seconds` are
     given). Several recordings are joined in order into one file of OUT. `sample_rate_hz` is the rate that the corpus
-    states; a recording of another rate is dropped; None takes any. No recordings: there is only text.
+    states; a recording of another rate is dropped; None takes any. No recordings: there is only text. `spoken` are the
+    (speaker, text) pairs that `--synthesise` speaks one after another; left out, it is the utterance's own.
     """
 
     utterance: Utterance
     place: Place
     recordings: tuple[Path, ...] = ()
     sample_rate_hz: int | None = None
+    spoken: tuple[tuple[str, str], ...] = ()
 
 
 def locate(root: Path, name: str, place: Place) -> Path | Problem:
@@ -105,7 +108,7 @@ def locate(root: Path, name: str, place: Place) -> Path | Problem:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         return place.problem("bad-path", f"{name!r} cannot be followed: {reason}", "repair the link or the name")
-    if not name.strip() or not (resolved + os.sep).startswith(base.rstrip(os.sep) + os.sep) or resolved == base:
+    if not name.strip() or not (resolved + os.sep).startswith(base.rstrip(os.sep) + os.sep):
         return place.problem(
             "path-outside-source",
             f"{name!r} leads to {resolved}, which is not in {base}",
@@ -244,35 +247,51 @@ def read_xml(path: Path) -> ElementTree.Element | Problem:
         return Place(str(path), 1).problem("wrong-encoding", str(error), "repair the encoding in the XML header")
 
 
+def folders(parent: Path, root: Path) -> Iterator[Path | Problem]:
+    """The folders in `parent`, sorted by name; links out of `root` and links back to a folder above are problems."""
+    for path in _entries(str(parent), os.path.realpath(root)):
+        if isinstance(path, Problem):
+            yield path
+        elif os.path.isdir(path):
+            yield Path(path)
+
+
 def walk(root: Path, suffixes: Sequence[str]) -> Iterator[Path | Problem]:
     """Files below `root` whose names end in one of `suffixes` (lower case), sorted, folder by folder.
 
-    Symlinks are followed where they stay inside `root`; links out of it and loops are problems, each said once.
+    Symlinks are followed where they stay inside `root`; links out of it and loops are problems.
     """
     base = os.path.realpath(root)
-    yield from _walk(base, base, tuple(suffixes), frozenset([base]))
+    yield from _walk(base, base, tuple(suffixes))
 
 
-def _walk(folder: str, base: str, suffixes: tuple[str, ...], above: frozenset[str]) -> Iterator[Path | Problem]:
-    """`walk` from one folder on; `above` are the folders that lead here."""
+def _walk(folder: str, base: str, suffixes: tuple[str, ...]) -> Iterator[Path | Problem]:
+    """`walk` from one folder on."""
+    for path in _entries(folder, base):
+        if isinstance(path, Problem):
+            yield path
+        elif os.path.isdir(path):
+            yield from _walk(path, base, suffixes)
+        elif path.lower().endswith(suffixes):
+            yield Path(path)
+
+
+def _entries(folder: str, base: str) -> Iterator[str | Problem]:
+    """The real paths of what is in `folder`, sorted by name, or problems for what cannot be followed."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        yield Place(folder).problem("unreadable-file", f"{error.strerror}", "check the folder's rights", dropped=False)
+        yield Place(folder).problem("unreadable-file", f"{error.strerror}", "check the folder's rights")
         return
     for entry in entries:
-        path = entry.path
-        if entry.is_symlink():
-            found = locate(Path(base), os.path.relpath(path, base), Place(path))
-            if isinstance(found, Problem):
-                yield dataclasses.replace(found, dropped=entry.name.lower().endswith(suffixes))
-                continue
-            path = str(found)
-        if os.path.isdir(path):
-            if path in above:
-                detail = f"leads back to {path}"
-                yield Place(entry.path).problem("symlink-loop", detail, "remove the link", dropped=False)
-            else:
-                yield from _walk(path, base, suffixes, above | {path})
-        elif entry.name.lower().endswith(suffixes):
-            yield Path(path)
+        if not entry.is_symlink():
+            yield entry.path
+            continue
+        found = locate(Path(base), os.path.relpath(entry.path, base), Place(entry.path))
+        if isinstance(found, Problem):
+            yield found
+        elif (folder + os.sep).startswith(str(found) + os.sep):
+            # what is behind it is reached by its own path, so no item is lost
+            yield Place(entry.path).problem("symlink-loop", f"leads back to {found}", "remove the link", dropped=False)
+        else:
+            yield str(found)
