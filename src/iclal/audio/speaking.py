@@ -1,0 +1,274 @@
+"""Speech from text: eSpeak NG behind a pipe, in a program of its own (`espeak_process.py`)."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from iclal.audio.cache import cache_folder, write_aside
+from iclal.audio.reading import Audio, encode, resample, to_int16
+from iclal.errors import AudioError, MissingError, SettingsError
+
+ESPEAK_SAMPLE_RATE = 22_050
+_PROGRAM = Path(__file__).with_name("espeak_process.py")
+_RANGES = {"rate_wpm": (80, 450), "pitch": (0, 99), "pitch_range": (0, 99), "volume": (0, 200)}
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How something is spoken. `variant` is a speaker (`Espeak.variants()`), "" the accent's own."""
+
+    accent: str = "en-us"
+    variant: str = ""
+    rate_wpm: int = 160
+    pitch: int = 50
+    pitch_range: int = 50
+    volume: int = 100
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or not low <= value <= high:
+                raise SettingsError(f"{name} of a voice must be a whole number from {low} to {high}, found {value!r}")
+
+
+@dataclass(frozen=True)
+class Speech:
+    """A text and the voice that is to speak it."""
+
+    text: str
+    voice: Voice
+
+
+class Espeak:
+    """eSpeak NG, running until `close()` or the end of the `with` block. May be shared by threads; they take turns.
+
+    The same text and voice give the same samples, whatever was spoken before.
+
+    Raises:
+        MissingError: espeakng_loader is not installed.
+        AudioError: the program does not start, or (in any method) has died.
+    """
+
+    def __init__(self) -> None:
+        if importlib.util.find_spec("espeakng_loader") is None:
+            raise MissingError("speech synthesis needs eSpeak NG, which is not installed: pip install 'iclal[synth]'")
+        self._lock = threading.Lock()
+        self._log = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            # -P: the program's folder must not come first in its search path
+            [sys.executable, "-P", str(_PROGRAM)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+        )
+        try:
+            hello = self._read_head()
+        except AudioError:
+            self.close()
+            raise
+        self.version: str = hello["version"]
+        self._accents: dict[str, str] = hello["accents"]
+        self._variants: dict[str, str] = hello["variants"]
+
+    def accents(self) -> list[str]:
+        """Names of all accents, e.g. en-us, en-gb-scotland."""
+        return list(self._accents)
+
+    def variants(self) -> dict[str, str]:
+        """Names of all variants, each with "female", "male", or "" where eSpeak NG does not say."""
+        return dict(self._variants)
+
+    def speak(self, voice: Voice, text: str) -> Audio:
+        """`text` as spoken, 16 kHz, every sample a multiple of 1/32768; `[[...]]` in it holds eSpeak NG phonemes.
+
+        Raises:
+            SettingsError: unknown accent or variant.
+            AudioError: control characters in the text, or eSpeak NG fails on it.
+        """
+        _refuse_control_characters(text)
+        parameters = {name: getattr(voice, name) for name in _RANGES}
+        request = {"do": "speak", "text": text, "voice": self._identifier(voice.accent, voice.variant), **parameters}
+        samples = np.frombuffer(self._ask(request), dtype="<i2").astype(np.float32) / 32768
+        spoken = to_int16(resample(samples, ESPEAK_SAMPLE_RATE)).astype(np.float32) / 32768
+        return Audio(spoken, source=f"spoken: {text[:60]}")
+
+    def phonemes(self, text: str, accent: str = "en-us", *, ipa: bool = True) -> str:
+        """The phonemes that are spoken, in IPA or eSpeak NG's own notation, one clause a line. Raises as `speak`."""
+        _refuse_control_characters(text)
+        request = {"do": "phonemes", "text": text, "voice": self._identifier(accent, ""), "ipa": ipa}
+        return self._ask(request).decode().strip()
+
+    def close(self) -> None:
+        """End the program."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                try:
+                    stream.close()
+                except BrokenPipeError:  # it died with a request unsent
+                    pass
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _identifier(self, accent: str, variant: str) -> str:
+        """eSpeak NG's name of a voice. It would ignore an unknown variant in silence: both are checked here."""
+        if accent not in self._accents:
+            raise SettingsError(f"no accent '{accent}'; {_nearest(accent, self._accents)}")
+        if variant and variant not in self._variants:
+            raise SettingsError(f"no voice variant '{variant}'; {_nearest(variant, self._variants)}")
+        return self._accents[accent] + (f"+{variant}" if variant else "")
+
+    def _ask(self, request: dict[str, Any]) -> bytes:
+        """The program's answer to a request."""
+        with self._lock:
+            stdin, stdout = self._process.stdin, self._process.stdout
+            assert stdin is not None and stdout is not None
+            if stdin.closed:
+                raise AudioError("this Espeak is closed; make a new one")
+            try:
+                stdin.write(json.dumps(request).encode() + b"\n")
+                stdin.flush()
+            except BrokenPipeError as error:
+                raise self._died() from error
+            size = self._read_head()["bytes"]
+            body = stdout.read(size)
+            if len(body) < size:
+                raise self._died()
+            return body
+
+    def _read_head(self) -> dict[str, Any]:
+        """The JSON line in front of an answer."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise self._died()
+        head = json.loads(line)
+        if "error" in head:
+            raise AudioError(f"speech synthesis: {head['error']}")
+        return head
+
+    def _died(self) -> AudioError:
+        code = self._process.wait()
+        self._log.seek(0)
+        said = self._log.read().decode(errors="replace").strip()[-300:]
+        return AudioError(
+            f"the eSpeak NG program has ended (exit {code}){': ' + said if said else ''}; start a new one"
+        )
+
+
+def _refuse_control_characters(text: str) -> None:
+    """eSpeak NG reads control characters as commands that change the voice."""
+    for position, character in enumerate(text):
+        if ord(character) < 32 and character not in "\t\n\r":
+            raise AudioError(f"control character {character!r} at position {position} of the text {text[:60]!r}")
+
+
+def _nearest(name: str, known: dict[str, str]) -> str:
+    """Near names for an error message."""
+    lower = {other.lower(): other for other in known}
+    near = difflib.get_close_matches(name.lower(), lower, n=5, cutoff=0.4)
+    return "near names: " + ", ".join(lower[match] for match in near) if near else f"known: {', '.join(known)}"
+
+
+def speech_digest(speech: Speech, espeak_version: str) -> str:
+    """The name of a spoken text in the cache: a function of text, voice and synthesiser."""
+    values = ["speech 1", espeak_version, speech.text, dataclasses.asdict(speech.voice)]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def speak_all(
+    speeches: Sequence[Speech], folder: Path | None = None, *, workers: int = 1, progress: bool = True
+) -> list[Path]:
+    """Speak many texts into 16-bit FLAC files, named by digest, and give the file of each, in order.
+
+    What is there already is not spoken again. Two processes may share the folder (default: `speech` in the cache).
+    With `progress` a bar with the time left is drawn on standard error, if that is a terminal.
+
+    Raises:
+        SettingsError, AudioError, MissingError: as `Espeak`; files made so far stay.
+    """
+    folder = cache_folder() / "speech" if folder is None else folder
+    with Espeak() as first:
+        digests = [speech_digest(speech, first.version) for speech in speeches]
+        paths = [folder / digest[:2] / f"{digest}.flac" for digest in digests]
+        missing = {path: speech for path, speech in zip(paths, speeches, strict=True)}
+        missing = {path: speech for path, speech in missing.items() if not path.exists()}
+        if missing:
+            _speak_missing(first, missing, workers, progress)
+    return paths
+
+
+def _speak_missing(first: Espeak, missing: dict[Path, Speech], workers: int, progress: bool) -> None:
+    """Speak into files, with `workers` programs side by side."""
+    others = [Espeak() for _ in range(workers - 1)]
+    programs = [first, *others]
+    items = list(missing.items())
+    bar = _Bar(len(items), progress)
+
+    def work(number: int) -> None:
+        for path, speech in items[number::workers]:
+            if bar.stopped:
+                return
+            audio = programs[number].speak(speech.voice, speech.text)
+            write_aside(path, encode(audio.samples, "FLAC"))
+            bar.advance()
+
+    try:
+        with bar, ThreadPoolExecutor(workers) as pool:
+            futures = [pool.submit(work, number) for number in range(workers)]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException:
+                bar.stopped = True  # the other workers end after the text at hand
+                raise
+    finally:
+        for program in others:
+            program.close()
+
+
+class _Bar:
+    """Progress with time left on standard error; nothing where that is no terminal."""
+
+    def __init__(self, total: int, wanted: bool) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        console = Console(stderr=True)
+        self.stopped = False
+        self._progress = Progress(console=console, disable=not (wanted and console.is_terminal), transient=True)
+        self._task = self._progress.add_task("speaking", total=total)
+
+    def advance(self) -> None:
+        self._progress.advance(self._task)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
