@@ -1,0 +1,520 @@
+"""`fit`: one loop for everything that is trained. Language model, encoder and ears differ only in batch and loss.
+
+Data, schedule and order are functions of the step, and the generators are saved with the weights: so a run that was
+killed and resumed is, bit for bit, the run that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from iclal.errors import TrainingError
+from iclal.settings import Settings
+from iclal.training.checkpoint import (
+    Checkpoint,
+    kept_random_state,
+    list_checkpoints,
+    load_checkpoint,
+    module_digest,
+    newest_checkpoint,
+    prune_checkpoints,
+    put_tensors,
+    random_state,
+    remove_folder,
+    restore_random_state,
+    save_checkpoint,
+    seed_everything,
+    tensors_digest,
+    trained_tensors,
+)
+from iclal.training.optimizer import Optimizer, OptimizerSettings
+from iclal.training.progress import Clock, RunLog, duration, memory_mib
+from iclal.training.run_folder import resume_run, start_run
+from iclal.training.step import AnyBatch, SimpleBatch, StepLoss, StepSums, accumulate, clip_gradient, shown_ids
+
+__all__ = ["FitResult", "OptimizerSettings", "SimpleBatch", "StepLoss", "TrainSettings", "fit"]
+
+DrawBatch = Callable[[int, int], AnyBatch]  # (step from 0, micro-batch from 0) -> batch; always the same one
+
+
+class TrainSettings(Settings):
+    """How long, how often, how: of every training run."""
+
+    steps: int = Field(gt=0)
+    micro_batches: int = Field(default=1, gt=0)  # batches a step; their gradients are summed
+    optimizer: OptimizerSettings = OptimizerSettings()
+    autocast: Literal["float32", "bfloat16"] = "float32"  # of the arithmetic; weights and state stay float32
+    seed: int = 0
+    threads: int | None = Field(default=None, gt=0)  # None leaves torch's choice
+    log_every_steps: int = Field(default=10, gt=0)
+    validate_every_steps: int = Field(default=500, gt=0)
+    save_every_steps: int | None = Field(default=500, gt=0)
+    save_every_minutes: float | None = Field(default=10.0, gt=0)
+    keep_checkpoints: int = Field(default=2, gt=0)  # the newest; the best is kept beside them
+    max_minutes: float | None = Field(default=None, gt=0)  # of this session: then it saves and stops, to be resumed
+    max_bad_steps: int = Field(default=5, gt=0)  # steps in a row that are not finite
+    listening_margin: float = 0.05  # warn when another clip's loss is not above the right one's by this
+    tensorboard: bool = True  # written when TensorBoard is installed
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a run ended: `checkpoint` is the chosen one (the best, or the last where nothing is chosen by)."""
+
+    step: int
+    finish_reason: Literal["finished", "time", "interrupted"]
+    best_step: int | None
+    best_metrics: dict[str, float]
+    checkpoint: Path
+
+
+@dataclass
+class _Interval:
+    """Sums of the steps since the last line of the log; saved, since a kill may fall between two lines."""
+
+    steps: int = 0
+    loss: float = 0.0
+    count: float = 0.0
+    gradient_norm: float = 0.0
+    items: int = 0
+    parts: dict[str, float] = field(default_factory=dict)
+    units: dict[str, float] = field(default_factory=dict)
+
+    def add(self, sums: StepSums, norm: float) -> None:
+        self.steps += 1
+        self.loss += sums.loss
+        self.count += sums.count
+        self.gradient_norm += norm
+        self.items += len(sums.ids)
+        for own, new in ((self.parts, sums.parts), (self.units, sums.units)):
+            for name, value in new.items():
+                own[name] = own.get(name, 0.0) + value
+
+    def values(self) -> dict[str, Any]:
+        """The means of the interval; loss and parts per target token."""
+        count, steps = self.count or math.nan, self.steps or math.nan
+        return {
+            "loss": self.loss / count,
+            "parts": {name: value / count for name, value in self.parts.items()},
+            "gradient_norm": self.gradient_norm / steps,
+            "targets": self.count,
+            "items": self.items,
+        }
+
+
+@dataclass
+class _State:
+    """The counters of a run: all of a checkpoint that is no tensor."""
+
+    step: int = 0
+    bad_steps: int = 0
+    best_step: int | None = None
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    seen: dict[str, float] = field(default_factory=dict)
+    elapsed_seconds: float = 0.0
+    interval: _Interval = field(default_factory=_Interval)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> _State:
+        return cls(**{**values, "interval": _Interval(**values["interval"])})
+
+
+def fit(
+    trainable: nn.Module,
+    groups: Mapping[str, Sequence[nn.Parameter]],
+    draw_batch: DrawBatch[AnyBatch],
+    loss: Callable[[AnyBatch], StepLoss],
+    settings: TrainSettings,
+    run_folder: Path,
+    *,
+    recipe: Settings,
+    validate: Callable[[int], Mapping[str, float]] | None = None,
+    choose: tuple[str, Literal["min", "max"]] | None = None,
+    listen: Callable[[int], Mapping[str, float]] | None = None,
+    frozen: Mapping[str, nn.Module] | None = None,
+    digests: Mapping[str, str] | None = None,
+    worst: Iterable[AnyBatch] = (),
+    resume: bool | Path = False,
+    accept_changes: bool = False,
+    quiet: bool = False,
+) -> FitResult:
+    """Train `groups` of parameters of `trainable`, or go on with a run that stopped.
+
+    Args:
+        trainable: the module; its parameters in no group must not want a gradient.
+        groups: name -> parameters (float32), each with its rate.
+        draw_batch: (step, micro) from 0 -> batch, a pure function: the same batch on every call and after a resume.
+        loss: batch -> `StepLoss`; called under autocast, in training mode.
+        recipe: everything that makes this run what it is; written to `recipe.yaml`, a resumed run must have the same.
+        validate: step -> metrics; called at step 0, each `validate_every_steps` and at the end, in evaluation mode.
+        choose: the metric of `validate` that the best checkpoint is chosen by; None: the last one is.
+        listen: step -> losses with the clip `right`, another's (`other`), `silence`; called when `validate` is.
+        frozen: parts that must not change, by name: in `trainable` or not. Their digests are compared at the end.
+        digests: of data and whatever else the run depends on; a resumed run must have the same.
+        worst: the largest batches, tried forward and backward before the first step.
+        resume: go on from the newest whole checkpoint (from the start if there is none), or from this one.
+        accept_changes: go on although recipe or digests changed; what changed is said and stands in `run.json`.
+
+    Raises:
+        TrainingError: the run cannot start, go on, or be written; too many steps in a row were not finite; a frozen
+            part has changed.
+    """
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    run = _Run(trainable, groups, settings, run_folder, dict(frozen or {}), choose, quiet)
+    seed_everything(settings.seed)
+    all_digests = {**(digests or {}), **run.digests}
+    if resume and (run_folder / "run.json").exists():
+        run.resume_from(resume, recipe, all_digests, accept_changes)
+    elif isinstance(resume, Path):
+        raise TrainingError(f"{run_folder} holds no run; --resume with a checkpoint goes on with the run it is from")
+    else:
+        start_run(run_folder, recipe, settings.seed, all_digests)
+    try:
+        return run.train(draw_batch, loss, validate, listen, worst)
+    finally:
+        run.log.close()
+
+
+class _Run:
+    """A training run: what is trained, where it is written, and how far it is."""
+
+    def __init__(
+        self,
+        trainable: nn.Module,
+        groups: Mapping[str, Sequence[nn.Parameter]],
+        settings: TrainSettings,
+        folder: Path,
+        frozen: dict[str, nn.Module],
+        choose: tuple[str, Literal["min", "max"]] | None,
+        quiet: bool,
+    ) -> None:
+        self.trainable, self.groups, self.settings, self.folder = trainable, groups, settings, folder
+        self.frozen, self.choose = frozen, choose
+        self.parameters = [parameter for parameters in groups.values() for parameter in parameters]
+        _check_parameters(trainable, groups, frozen)
+        self.optimizer = Optimizer(trainable, groups, settings.optimizer)
+        frozen_ids = {id(tensor) for part in frozen.values() for tensor in [*part.parameters(), *part.buffers()]}
+        self.tensors = trained_tensors(trainable, {id(parameter) for parameter in self.parameters}, frozen_ids)
+        self._frozen_ids = frozen_ids
+        self.digests = self._digests()
+        self.log = RunLog(folder, settings.steps, quiet=quiet, tensorboard=settings.tensorboard)
+        self.state = _State()
+        self.clock = Clock()
+        self._saved_step, self._saved_at_seconds = -1, 0.0
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    # The loop ---------------------------------------------------------------------------------------------------
+
+    def train(
+        self,
+        draw_batch: DrawBatch[AnyBatch],
+        loss: Callable[[AnyBatch], StepLoss],
+        validate: Callable[[int], Mapping[str, float]] | None,
+        listen: Callable[[int], Mapping[str, float]] | None,
+        worst: Iterable[AnyBatch],
+    ) -> FitResult:
+        """Steps until the end, the time limit or Ctrl-C; around them log, validation and saving."""
+        settings, state = self.settings, self.state
+        self.log.open(state.step)
+        self._introduce()
+        self._try_worst(worst, loss)
+        if state.step == 0 and self._validate(validate, listen):
+            self._save()
+        reason: Literal["finished", "time", "interrupted"] = "finished"
+        with _stop_asked(self.log.say) as stop:
+            self.clock.since_mark()
+            while state.step < settings.steps:
+                self._step(draw_batch, loss)
+                last = state.step == settings.steps
+                if state.step % settings.log_every_steps == 0 or last:
+                    self._log_interval()
+                is_best = False
+                if state.step % settings.validate_every_steps == 0 or last:
+                    is_best = self._validate(validate, listen)
+                if stop:
+                    reason = "interrupted"
+                elif settings.max_minutes is not None and self.clock.session() > 60 * settings.max_minutes and not last:
+                    reason = "time"
+                if is_best or last or reason != "finished" or self._save_is_due():
+                    self._save()
+                if reason != "finished":
+                    break
+        return self._finish(reason)
+
+    def _step(self, draw_batch: DrawBatch[AnyBatch], loss: Callable[[AnyBatch], StepLoss]) -> None:
+        """One update, or a step skipped because something in it was not finite."""
+        settings, state = self.settings, self.state
+        self._set_training(True)
+        batches = (draw_batch(state.step, micro) for micro in range(settings.micro_batches))
+        sums = accumulate(batches, loss, self.parameters, getattr(torch, settings.autocast))
+        norm = clip_gradient(self.parameters, settings.optimizer.clip_norm)
+        if state.step == 0:
+            self._check_reached()
+        state.step += 1
+        if sums.bad_ids or not math.isfinite(norm) or not sums.count:
+            self._skip(sums, norm)
+        else:
+            self.optimizer.update(settings.optimizer.rate_factor(state.step, settings.steps))
+            state.bad_steps = 0
+            state.interval.add(sums, norm)
+        for name, value in sums.units.items():
+            state.seen[name] = state.seen.get(name, 0.0) + value
+        self._clear_gradients()
+        self.log.advance(state.step)
+
+    def _skip(self, sums: StepSums, norm: float) -> None:
+        """Name the items of a step without an update. Raises TrainingError after `max_bad_steps` in a row."""
+        self.state.bad_steps += 1
+        ids = sums.bad_ids or sums.ids
+        why = "loss" if sums.bad_ids else "gradient" if sums.count else "no target tokens"
+        values = {"why": why, "ids": ids, "gradient_norm": norm, "in_a_row": self.state.bad_steps}
+        self.log.write("skipped", self.state.step, values)
+        what = why if why.startswith("no") else f"the {why} is not finite"
+        self.log.say(f"step {self.state.step} is skipped: {what}; items: {shown_ids(ids)}")
+        if self.state.bad_steps >= self.settings.max_bad_steps:
+            raise TrainingError(
+                f"stopped at step {self.state.step}: {self.state.bad_steps} steps in a row had no finite loss and "
+                f"gradient, last with the items {shown_ids(ids)}; look at them, or lower the learning rate. "
+                f"The newest checkpoint in {self.checkpoints} is from before"
+            )
+
+    def _log_interval(self) -> None:
+        """A line for the steps since the last one."""
+        settings, state = self.settings, self.state
+        factor = settings.optimizer.rate_factor(state.step, settings.steps)
+        rates = {name: settings.optimizer.rate(name) * factor for name in self.groups}
+        values = {**state.interval.values(), "learning_rate": rates, "seen": dict(state.seen)}
+        seconds = self.clock.since_mark()
+        left = (settings.steps - state.step) * seconds / max(1, state.interval.steps)
+        clock = {"elapsed_seconds": self.clock.elapsed(), "memory_mib": memory_mib(self.parameters[0].device)}
+        for name, value in {"items": float(state.interval.items), **state.interval.units}.items():
+            clock[f"{name}_per_second"] = value / seconds if seconds else 0.0
+        clock["eta_seconds"] = left
+        self.log.write("train", state.step, values, clock)
+        self.log.show(state.step, values, clock)
+        state.interval = _Interval()
+
+    def _validate(
+        self,
+        validate: Callable[[int], Mapping[str, float]] | None,
+        listen: Callable[[int], Mapping[str, float]] | None,
+    ) -> bool:
+        """Metrics and listening losses of this step; True if it is the best so far. Draws nothing from training."""
+        step = self.state.step
+        self._set_training(False)
+        with kept_random_state(), torch.no_grad():
+            metrics = {name: float(value) for name, value in validate(step).items()} if validate else {}
+            heard = {name: float(value) for name, value in listen(step).items()} if listen else {}
+        self._set_training(True)
+        if metrics:
+            self.log.write("validation", step, metrics)
+            self.log.say(f"{step}/{self.settings.steps}  validation: " + _listed(metrics))
+        if heard:
+            self.log.write("listening", step, heard)
+            self._warn_if_deaf(heard)
+        self.clock.since_mark()
+        if not self._is_best(metrics):
+            return False
+        self.state.best_step, self.state.best_metrics = step, metrics
+        return True
+
+    def _is_best(self, metrics: Mapping[str, float]) -> bool:
+        if self.choose is None or not metrics:
+            return False
+        name, direction = self.choose
+        if name not in metrics:
+            raise TrainingError(f"the best is chosen by '{name}', but validation gives {', '.join(metrics)}")
+        if not math.isfinite(metrics[name]):
+            return False
+        if self.state.best_step is None:
+            return True
+        difference = metrics[name] - self.state.best_metrics[name]
+        return difference < 0 if direction == "min" else difference > 0
+
+    def _warn_if_deaf(self, heard: Mapping[str, float]) -> None:
+        """Say what the right clip gains over another's; warn, once a tenth of the run is over, if it is nothing."""
+        self.log.say(f"{self.state.step}/{self.settings.steps}  listening: " + _listed(heard))
+        if {"right", "other"} <= heard.keys() and self.state.step >= self.settings.steps / 10:
+            gain = heard["other"] - heard["right"]
+            if gain < self.settings.listening_margin:
+                margin = self.settings.listening_margin
+                self.log.say(f"warning: it does not listen: another clip's loss is {gain:.3f} above (below {margin})")
+
+    # Saving, resuming, ending -------------------------------------------------------------------------------------
+
+    def _save_is_due(self) -> bool:
+        settings = self.settings
+        by_steps = settings.save_every_steps is not None and self.state.step % settings.save_every_steps == 0
+        minutes = (self.clock.elapsed() - self._saved_at_seconds) / 60
+        return by_steps or (settings.save_every_minutes is not None and minutes >= settings.save_every_minutes)
+
+    def _save(self) -> None:
+        """Save this step, then remove what is neither new nor best."""
+        self.state.elapsed_seconds = self.clock.elapsed()
+        self.log.sync()  # the log must reach at least as far as the checkpoint
+        state = asdict(self.state)
+        save_checkpoint(self.checkpoints, Checkpoint(self.tensors, self.optimizer.tensors(), random_state(), state))
+        self._saved_step, self._saved_at_seconds = self.state.step, self.clock.elapsed()
+        prune_checkpoints(self.checkpoints, self.settings.keep_checkpoints, self.state.best_step)
+
+    def resume_from(
+        self, resume: bool | Path, recipe: Settings, digests: Mapping[str, str], accept_changes: bool
+    ) -> None:
+        """Put weights, optimiser, generators and counters back as the checkpoint has them."""
+        say = self.log.say
+        folder = resume if isinstance(resume, Path) else newest_checkpoint(self.checkpoints, say)
+        checkpoint = None if folder is None else load_checkpoint(folder)
+        step = 0 if checkpoint is None else checkpoint.step
+        for change in resume_run(self.folder, step, recipe, self.settings.seed, digests, accept_changes=accept_changes):
+            say(f"changed: {change}")
+        if folder is None or checkpoint is None:
+            say(f"{self.folder} has no whole checkpoint: starting from the first step")
+            return
+        if set(checkpoint.weights) != set(self.tensors):
+            amiss = sorted(set(checkpoint.weights) ^ set(self.tensors))
+            raise TrainingError(f"{folder} and this model do not hold the same trained tensors: {shown_ids(amiss)}")
+        put_tensors(checkpoint.weights, self.tensors, folder)
+        self.optimizer.load_tensors(checkpoint.optimizer)
+        self.state = _State.of(checkpoint.state)
+        self.clock = Clock(self.state.elapsed_seconds)
+        self._saved_step, self._saved_at_seconds = step, self.state.elapsed_seconds
+        for later, path in list_checkpoints(self.checkpoints):
+            if later > step:  # torn, or of a branch that is left by resuming from an earlier one
+                remove_folder(path)
+        restore_random_state(checkpoint.random)
+        say(f"going on from {folder} (step {step}, {duration(self.state.elapsed_seconds)} trained)")
+
+    def _finish(self, reason: Literal["finished", "time", "interrupted"]) -> FitResult:
+        """Prove that what is frozen has not changed; say where the result is."""
+        state = self.state
+        for name, digest in self._digests().items():
+            if digest != self.digests[name]:
+                raise TrainingError(f"{name} was to stay frozen but has changed: {self.digests[name]} became {digest}")
+        best = state.best_step if self.choose is not None else None
+        chosen = self.checkpoints / f"step-{state.step if best is None else best}"
+        words = {"finished": "done", "time": "stopped: time is up", "interrupted": "stopped"}[reason]
+        self.log.say(f"{words} at step {state.step} after {duration(self.clock.elapsed())}; result: {chosen}")
+        if best is not None:
+            self.log.say(f"best at step {best}: {_listed(state.best_metrics)}")
+        if reason != "finished":
+            self.log.say("go on with: the same command and --resume")
+        return FitResult(state.step, reason, best, dict(state.best_metrics), chosen)
+
+    # Before the first step ----------------------------------------------------------------------------------------
+
+    def _introduce(self) -> None:
+        """Say what will be done."""
+        sizes = {name: sum(p.numel() for p in parameters) for name, parameters in self.groups.items()}
+        still = sum(p.numel() for part in self.frozen.values() for p in part.parameters())
+        self.log.say(
+            f"training {sum(sizes.values()):,} parameters ({', '.join(f'{n}: {s:,}' for n, s in sizes.items())}), "
+            f"{still:,} frozen; steps {self.state.step} to {self.settings.steps}, {self.settings.micro_batches} "
+            f"batches a step, {self.settings.autocast}, {self.parameters[0].device}, {torch.get_num_threads()} "
+            f"threads; into {self.folder}"
+        )
+
+    def _try_worst(self, worst: Iterable[AnyBatch], loss: Callable[[AnyBatch], StepLoss]) -> None:
+        """The largest batches forward and backward, without an update: better out of memory now than in an hour."""
+        self._set_training(True)
+        with kept_random_state():
+            for batch in worst:
+                accumulate([batch], loss, self.parameters, getattr(torch, self.settings.autocast))
+                self._clear_gradients()
+
+    def _check_reached(self) -> None:
+        """Say which trained tensors the first step's gradient did not reach; it is an error if it reached none."""
+        names = self.optimizer.names
+        missed = [names[id(p)] for p in self.parameters if p.grad is None or not p.grad.any()]
+        if len(missed) == len(self.parameters):
+            raise TrainingError("no trained tensor got a gradient in the first step: is the loss cut off from them?")
+        if missed:
+            self.log.say(f"no gradient in the first step for {len(missed)} tensors: {shown_ids(missed)}")
+
+    def _set_training(self, training: bool) -> None:
+        """Training or evaluation mode for what is trained; frozen parts keep the mode they are in."""
+        modes = [(module, module.training) for part in self.frozen.values() for module in part.modules()]
+        self.trainable.train(training)
+        for module, mode in modes:
+            module.training = mode
+
+    def _clear_gradients(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def _digests(self) -> dict[str, str]:
+        """Digests of the frozen parts, and of what is in `trainable` but in no group and in no frozen part."""
+        digests = {name: module_digest(part) for name, part in self.frozen.items()}
+        rest = {
+            name: p
+            for name, p in self.trainable.named_parameters()
+            if name not in self.tensors and id(p) not in self._frozen_ids
+        }
+        return digests | ({"untrained": tensors_digest(rest)} if rest else {})
+
+
+def _check_parameters(
+    trainable: nn.Module, groups: Mapping[str, Sequence[nn.Parameter]], frozen: Mapping[str, nn.Module]
+) -> None:
+    """Account for every parameter: in one group and wanting a gradient, or in none and wanting none."""
+    names = {id(parameter): name for name, parameter in trainable.named_parameters()}
+    trained: set[int] = set()
+    for group, parameters in groups.items():
+        for parameter in parameters:
+            assert id(parameter) in names, f"group {group} has a parameter that is not in the trainable module"
+            name = names[id(parameter)]
+            assert id(parameter) not in trained, f"{name} is in two groups"
+            assert parameter.requires_grad, f"{name} is in group {group} but wants no gradient"
+            trained.add(id(parameter))
+            if parameter.dtype != torch.float32:
+                raise TrainingError(f"{name} is {parameter.dtype}: what is trained must be float32 (autocast is apart)")
+    if not trained:
+        raise TrainingError("nothing to train: every group of parameters is empty")
+    for part_name, part in frozen.items():
+        for name, parameter in part.named_parameters():
+            if parameter.requires_grad or id(parameter) in trained:
+                raise TrainingError(f"{part_name} is to stay frozen, but its {name} would be trained")
+    for name, parameter in trainable.named_parameters():
+        if parameter.requires_grad and id(parameter) not in trained:
+            raise TrainingError(f"{name} wants a gradient but is in no group: give it a group, or freeze it")
+
+
+@contextmanager
+def _stop_asked(say: Callable[[str], None]) -> Iterator[list[int]]:
+    """A list that fills when Ctrl-C (or a scheduler's SIGTERM) asks to stop; a second one stops at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        say("stopping after this step; once more to stop at once, without saving")
+
+    before = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, ask)
+    except ValueError:  # not in the main thread, where signals never arrive
+        pass
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _listed(values: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
