@@ -16,7 +16,7 @@ from iclal.errors import AudioError
 def decode(handle: BinaryIO, name: str) -> tuple[int, Iterator[np.ndarray]]:
     """The rate of the first sound stream, and its float32 [S, C] blocks. Raises AudioError, also while iterating."""
     try:
-        container = av.open(handle)
+        container = av.open(handle, mode="r")
     except (av.error.FFmpegError, ValueError) as error:
         raise AudioError(f"{name}: no recording that can be read ({error})") from error
     if not container.streams.audio:
