@@ -8,9 +8,11 @@ way, so that a small file that unpacks to a huge one is refused before it fills 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import BinaryIO, TypeAlias
 
 import numpy as np
@@ -18,7 +20,7 @@ import soundfile
 import soxr
 
 from iclal.audio.cache import write_aside
-from iclal.audio.containers import bytes_missing, is_media_container
+from iclal.audio.containers import media_format, what_is_missing
 from iclal.errors import AudioError, MissingError
 from iclal.settings import Settings
 
@@ -89,6 +91,13 @@ class Header:
 Source: TypeAlias = "str | Path | bytes | BinaryIO | np.ndarray | Audio"
 
 
+class _Bytes(io.BytesIO):
+    """For libsndfile, which seeks in front of the start of damaged files: an exception would be printed, not raised."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return super().seek(offset, whence) if whence != io.SEEK_SET or offset >= 0 else -1
+
+
 def read_audio(
     source: Source,
     *,
@@ -124,11 +133,17 @@ def read_audio(
 
 def header(path: str | Path) -> Header:
     """What a file says of itself, from its header alone. Raises AudioError, also for a truncated file."""
-    _check_path(Path(path))
-    with open(path, "rb") as handle:
-        _check_whole(handle, str(path))
-    with _open_sound(path, str(path)) as sound:
-        _check_rate(sound.samplerate, str(path))
+    name = str(path)
+    if not _check_path(Path(path)):
+        raise AudioError(f"{name}: empty, 0 bytes")
+    with _open_bytes(Path(path), name) as handle:
+        if format := media_format(handle):
+            rate, channels, frames, codec = _media(name).probe(handle, format, name)
+            return Header(rate, channels, frames, format.upper(), codec.upper())
+        _check_whole(handle, name)
+    with _open_sound(path, name) as sound:
+        _check_rate(sound.samplerate, name)
+        _check_length_known(sound, name)
         return Header(sound.samplerate, sound.channels, sound.frames, sound.format, sound.subtype)
 
 
@@ -167,7 +182,7 @@ def _name(source: object) -> str:
     if isinstance(source, np.ndarray):
         return f"array {source.dtype} {list(source.shape)}"
     if isinstance(source, bytes):
-        return f"{len(source)} bytes"
+        return f"recording of {len(source)} bytes"
     if hasattr(source, "read"):
         return str(getattr(source, "name", "open file"))
     raise AudioError(f"cannot hear a {type(source).__name__}: give a path, bytes, a binary file or a NumPy array")
@@ -232,16 +247,32 @@ def _check_path(path: Path) -> int:
         raise AudioError(f"cannot open {path}: {error}") from error
 
 
+def _open_bytes(file: Path | bytes, name: str) -> BinaryIO:
+    """The bytes of a source, open for reading. Raises AudioError, e.g. without the permission."""
+    if isinstance(file, bytes):
+        return io.BytesIO(file)
+    try:
+        return open(file, "rb")
+    except OSError as error:
+        raise AudioError(f"cannot open {name}: {error.strerror}") from error
+
+
 def _check_whole(handle: BinaryIO, name: str) -> None:
     """Refuse what libsndfile would shorten without a word: a file that ends before its header says."""
-    if (missing := bytes_missing(handle)) > 0:
-        raise AudioError(f"{name}: truncated, {missing:,} bytes that its header claims are not there; get a whole copy")
+    if missing := what_is_missing(handle):
+        raise AudioError(f"{name}: truncated, {missing}; get a whole copy")
 
 
 def _check_rate(rate: int, name: str) -> None:
     if rate not in _PLAUSIBLE_RATES:
         low, high = _PLAUSIBLE_RATES.start, _PLAUSIBLE_RATES.stop - 1
         raise AudioError(f"{name}: a rate of {rate} Hz is not believed (from {low:,} to {high:,} Hz)")
+
+
+def _check_length_known(sound: soundfile.SoundFile, name: str) -> None:
+    """A FLAC stream that was never finished states no length, and soundfile cannot find its end."""
+    if sound.frames >= 1 << 62:
+        raise AudioError(f"{name}: its header does not say how long it is; decode it to WAV with another program")
 
 
 def _check_seconds(seconds: float, limits: Limits, name: str) -> None:
@@ -264,12 +295,13 @@ def _read_file(
     file: Path | bytes, name: str, start_seconds: float | None, duration_seconds: float | None, limits: Limits
 ) -> Audio:
     """A file through libsndfile, or PyAV where libsndfile does not know the format."""
-    with open(file, "rb") if isinstance(file, Path) else io.BytesIO(file) as handle:
-        if is_media_container(handle):
-            return _read_media(handle, name, start_seconds, duration_seconds, limits)
+    with _open_bytes(file, name) as handle:
+        if format := media_format(handle):
+            return _read_media(handle, format, name, start_seconds, duration_seconds, limits)
         _check_whole(handle, name)
-    with _open_sound(file if isinstance(file, Path) else io.BytesIO(file), name) as sound:
+    with _open_sound(file if isinstance(file, Path) else _Bytes(file), name) as sound:
         _check_rate(sound.samplerate, name)
+        _check_length_known(sound, name)
         span = _span(sound.frames, sound.samplerate, start_seconds, duration_seconds, name)
         _check_seconds(len(span) / sound.samplerate, limits, name)
         blocks = _blocks(sound, span, name)
@@ -278,6 +310,8 @@ def _read_file(
 
 def _span(frames: int, rate: int, start_seconds: float | None, duration_seconds: float | None, name: str) -> range:
     """The frames asked for. Raises AudioError when they are not all there."""
+    if not (math.isfinite(start_seconds or 0.0) and math.isfinite(duration_seconds or 0.0)):
+        raise AudioError(f"{name}: start_seconds={start_seconds} duration_seconds={duration_seconds} is no time")
     start = round((start_seconds or 0.0) * rate)
     length = frames - start if duration_seconds is None else round(duration_seconds * rate)
     overhang = start + length - frames
@@ -315,7 +349,8 @@ def _to_mono_16k(blocks: Iterable[np.ndarray], rate: int, start: int, limits: Li
     parts: list[np.ndarray] = []
     frames = decoded_bytes = 0
     for block_SC in blocks:
-        mono = block_SC[:, 0] if block_SC.shape[1] == 1 else block_SC.mean(axis=1, dtype=np.float32)
+        # In float64 the sum of channels does not depend on its order, which follows the array's memory layout.
+        mono = block_SC[:, 0] if block_SC.shape[1] == 1 else block_SC.mean(axis=1, dtype=np.float64).astype(np.float32)
         if not np.isfinite(mono).all():
             bad = start + frames + int(np.argmin(np.isfinite(mono)))
             raise AudioError(f"{name}: NaN or infinite sample at {bad} ({bad / rate:.3f} s)")
@@ -333,17 +368,27 @@ def _to_mono_16k(blocks: Iterable[np.ndarray], rate: int, start: int, limits: Li
 
 
 def _read_media(
-    handle: BinaryIO, name: str, start_seconds: float | None, duration_seconds: float | None, limits: Limits
+    handle: BinaryIO,
+    format: str,
+    name: str,
+    start_seconds: float | None,
+    duration_seconds: float | None,
+    limits: Limits,
 ) -> Audio:
     """A container libsndfile does not know (m4a, mp4, webm ...), decoded whole by PyAV, then cut."""
-    try:
-        from iclal.audio.media import decode
-    except ImportError as error:
-        raise MissingError(
-            f"{name}: its format needs PyAV, which is not installed: pip install 'iclal[media]'"
-        ) from error
-    rate, blocks = decode(handle, name)
+    rate, blocks = _media(name).decode(handle, format, name)
     _check_rate(rate, name)
     samples = _to_mono_16k(blocks, rate, 0, limits, name)
     span = _span(len(samples), SAMPLE_RATE, start_seconds, duration_seconds, name)
     return Audio(samples[span.start : span.stop], name)
+
+
+def _media(name: str) -> ModuleType:
+    """The room that needs PyAV. Raises MissingError where it is not installed."""
+    try:
+        from iclal.audio import media
+    except ImportError as error:
+        raise MissingError(
+            f"{name}: its format needs PyAV, which is not installed: pip install 'iclal[media]'"
+        ) from error
+    return media
