@@ -43,7 +43,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        self.text += " " + data
 
 
 def manifest_of(folder: Path, name: str, root: Path) -> Path:
