@@ -1,0 +1,194 @@
+"""The encoder: a wav2vec 2.0 that hears every clip as if it were alone.
+
+Shapes: B batch, S samples, F frames, C channels of the convolutions, E encoder width.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+from iclal.errors import ModelError
+from iclal.model.hub import load_network, read_json
+from iclal.settings import Settings
+
+SAMPLING_RATE = 16_000
+_NORMALISE_EPSILON = 1e-7  # Hugging Face's Wav2Vec2FeatureExtractor
+
+
+class EncoderSettings(Settings):
+    """What rebuilds an encoder, saved with the ears: Hugging Face's config and the preprocessor's settings."""
+
+    config: dict[str, Any]
+    do_normalize: bool = True  # mean 0 and variance 1 over the clip's own samples
+    sampling_rate: int = SAMPLING_RATE  # Hz
+
+
+class Encoder(nn.Module):
+    """Hugging Face's `Wav2Vec2Model` with its preprocessor: waveforms in, frames out.
+
+    A clip's frames do not depend on its batch: normalisation, the first group norm, the positional convolution and
+    attention see the clip's own samples only. A clip too short for the convolutions has 0 frames.
+    """
+
+    def __init__(self, settings: EncoderSettings, network: Wav2Vec2Model | None = None) -> None:
+        """A fresh encoder with random weights, or `network` as it is.
+
+        Raises:
+            ModelError: a config that is no wav2vec 2.0's, has an adapter, or wants another sampling rate than 16 kHz.
+        """
+        super().__init__()
+        self.settings = settings
+        self.network = network if network is not None else Wav2Vec2Model(_config(settings))
+        config = self.network.config
+        if config.add_adapter:
+            raise ModelError(
+                "the encoder has an adapter behind it (add_adapter); use one without: the connector adapts"
+            )
+        self.width: int = config.hidden_size
+        self._kernels: tuple[int, ...] = tuple(config.conv_kernel)
+        self._strides: tuple[int, ...] = tuple(config.conv_stride)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Encoder:
+        """An encoder from a local folder in the hub's layout (config.json, preprocessor_config.json, weights).
+
+        Raises:
+            ModelError: no such folder, files missing, another kind of model, or weights that are not all there.
+        """
+        folder = Path(folder)
+        if not (folder / "config.json").is_file():
+            raise ModelError(f"no encoder at {folder}: a folder with config.json and weights is needed")
+        values = read_json(folder / "config.json")
+        if values.get("model_type") != "wav2vec2":
+            raise ModelError(
+                f"{folder} holds a model of type '{values.get('model_type')}'; the encoder must be wav2vec2"
+            )
+        preprocessor = folder / "preprocessor_config.json"
+        if not preprocessor.is_file():
+            raise ModelError(f"{folder} has no preprocessor_config.json: it says whether waveforms are normalised")
+        said = read_json(preprocessor)
+        # The published wav2vec2-base-960h has no vector for masked frames; it is only used in training.
+        network: Wav2Vec2Model = load_network(
+            Wav2Vec2Model, folder, "encoder", may_lack=("masked_spec_embed",), dtype=torch.float32
+        )
+        settings = EncoderSettings(
+            config=network.config.to_diff_dict(),
+            do_normalize=bool(said.get("do_normalize", True)),
+            sampling_rate=int(said.get("sampling_rate", SAMPLING_RATE)),
+        )
+        _config(settings)
+        return cls(settings, network)
+
+    def save(self, folder: Path) -> None:
+        """Write the encoder as a folder that `load`, and Hugging Face's `from_pretrained`, take back."""
+        self.network.save_pretrained(folder)
+        preprocessor = {
+            "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+            "do_normalize": self.settings.do_normalize,
+            "sampling_rate": self.settings.sampling_rate,
+            "feature_size": 1,
+            "padding_side": "right",
+            "padding_value": 0.0,
+            "return_attention_mask": self.network.config.feat_extract_norm == "layer",
+        }
+        (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=2) + "\n", encoding="utf-8")
+
+    def num_frames(self, num_samples: int) -> int:
+        """Frames of a clip of `num_samples` samples at 16 kHz; 0 for one too short for the convolutions."""
+        for kernel, stride in zip(self._kernels, self._strides, strict=True):
+            if num_samples < kernel:
+                return 0
+            num_samples = (num_samples - kernel) // stride + 1
+        return num_samples
+
+    def forward(self, waveforms: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Frames of each clip.
+
+        Args:
+            waveforms: B float32 tensors [S_i], 16 kHz mono; any length, 0 included.
+
+        Returns:
+            frames_BFE: float32, zeros behind each clip's last frame; F is the longest clip's number (it may be 0).
+            num_frames_B: int64, on the frames' device.
+        """
+        counts = [self.num_frames(len(waveform)) for waveform in waveforms]
+        device = self.network.feature_projection.projection.weight.device
+        num_frames_B = torch.tensor(counts, dtype=torch.long, device=device)
+        heard = [index for index, count in enumerate(counts) if count]
+        if not heard:
+            return torch.zeros(len(counts), 0, self.width, device=device), num_frames_B
+        frames_HFE = self._hear([self._prepare(waveforms[index].to(device)) for index in heard])
+        if len(heard) == len(counts):
+            return frames_HFE, num_frames_B
+        frames_BFE = frames_HFE.new_zeros(len(counts), frames_HFE.shape[1], self.width)
+        return frames_BFE.index_copy(0, torch.tensor(heard, device=device), frames_HFE), num_frames_B
+
+    def _prepare(self, waveform_S: Tensor) -> Tensor:
+        """The waveform as the preprocessor hands it on."""
+        waveform_S = waveform_S.float()
+        if not self.settings.do_normalize:
+            return waveform_S
+        variance = waveform_S.var(correction=0)
+        return (waveform_S - waveform_S.mean()) / torch.sqrt(variance + _NORMALISE_EPSILON)
+
+    def _hear(self, waveforms: list[Tensor]) -> Tensor:
+        """Frames of clips that have at least one frame each; zeros behind each clip's last."""
+        lengths_B = torch.tensor([len(waveform) for waveform in waveforms], device=waveforms[0].device)
+        samples_BS = nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
+        features_BFC, num_frames_B = self._convolve(samples_BS, lengths_B)
+        num_frames = features_BFC.shape[1]
+        ragged = bool((num_frames_B < num_frames).any())
+        mask_BF = torch.arange(num_frames, device=num_frames_B.device) < num_frames_B[:, None] if ragged else None
+        hidden_BFE, _ = self.network.feature_projection(features_BFC)
+        # Hugging Face's SpecAugment refuses a batch shorter than one of its spans.
+        if self.training and num_frames >= self.network.config.mask_time_length:
+            hidden_BFE = self.network._mask_hidden_states(hidden_BFE.clone(), attention_mask=cast(Any, mask_BF))
+        frames_BFE = self.network.encoder(hidden_BFE, attention_mask=mask_BF).last_hidden_state.float()
+        return frames_BFE if mask_BF is None else frames_BFE * mask_BF[..., None]
+
+    def _convolve(self, samples_BS: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
+        """The convolutions over padded waveforms, and each clip's number of frames."""
+        hidden_BCF = samples_BS[:, None]
+        layers = cast(Iterable[Any], self.network.feature_extractor.conv_layers)
+        for layer, kernel, stride in zip(layers, self._kernels, self._strides, strict=True):
+            lengths_B = (lengths_B - kernel) // stride + 1
+            norm = getattr(layer, "layer_norm", None)
+            if isinstance(norm, nn.GroupNorm) and bool((lengths_B < lengths_B.max()).any()):
+                hidden_BCF = layer.activation(_masked_group_norm(norm, layer.conv(hidden_BCF), lengths_B))
+            else:
+                hidden_BCF = layer(hidden_BCF)
+        return hidden_BCF.transpose(1, 2), lengths_B
+
+
+def _masked_group_norm(norm: nn.GroupNorm, hidden_BCF: Tensor, lengths_B: Tensor) -> Tensor:
+    """Group norm with one channel a group, its statistics over each clip's valid frames.
+
+    Hugging Face's takes them over the padding too, so that a clip's features depend on its batch.
+    """
+    assert norm.num_groups == norm.num_channels
+    mask_B1F = (torch.arange(hidden_BCF.shape[2], device=lengths_B.device) < lengths_B[:, None])[:, None]
+    count_B11 = lengths_B[:, None, None]
+    mean_BC1 = (hidden_BCF * mask_B1F).sum(2, keepdim=True) / count_B11
+    centred_BCF = (hidden_BCF - mean_BC1) * mask_B1F
+    variance_BC1 = centred_BCF.square().sum(2, keepdim=True) / count_B11
+    return centred_BCF * torch.rsqrt(variance_BC1 + norm.eps) * norm.weight[:, None] + norm.bias[:, None]
+
+
+def _config(settings: EncoderSettings) -> Wav2Vec2Config:
+    """Hugging Face's config of the settings, checked."""
+    if settings.sampling_rate != SAMPLING_RATE:
+        raise ModelError(f"the encoder wants {settings.sampling_rate} Hz; only {SAMPLING_RATE} Hz is supported")
+    values = {key: value for key, value in settings.config.items() if key != "transformers_version"}
+    if values.pop("model_type", "wav2vec2") != "wav2vec2":
+        raise ModelError(f"the encoder's config is of type '{settings.config['model_type']}'; it must be wav2vec2")
+    try:
+        return Wav2Vec2Config(**values)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"not a wav2vec 2.0 config: {error}") from error

@@ -1,0 +1,430 @@
+"""Using a model: greedy answers, scores of candidates, transcripts. Lists in, lists out, in order.
+
+Prompts of a batch that begin alike (the demonstrations of few-shot evaluation) have that part read once; a clip is
+heard once, however often it stands in prompts. Shapes: B batch, T rows, C columns of the cache, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from iclal.audio.pauses import split_at_pauses
+from iclal.audio.reading import Audio
+from iclal.data.manifest import Utterance
+from iclal.data.prompt import Item, Prompt, fill
+from iclal.errors import ModelError
+from iclal.model.connector import CTCConnector
+from iclal.model.layout import (
+    Layout,
+    Slot,
+    TokenizedPrompt,
+    check_length,
+    lay_out,
+    shared_rows,
+    tokenize,
+    tokenize_target,
+)
+from iclal.model.model import ICLAL, pad
+
+FinishReason: TypeAlias = Literal["end", "length", "repetition"]
+Padding: TypeAlias = Literal["left", "right"]
+
+BATCH_SIZE = 16
+_TOKENS_PER_SECOND = 12  # about three times fast speech
+_SPARE_TOKENS = 32
+_LEAST_TOKENS = 16  # a prompt that leaves no room for a short answer is too long
+_LOOP_TOKENS = 24  # so many tokens of nothing but one run repeated, at least three times, are a loop
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A greedy answer. With `finish_reason` "end" the last token is the end token; the text is without it."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    log_probabilities: tuple[float, ...]
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What was said between two times of a recording."""
+
+    start_seconds: float
+    end_seconds: float
+    text: str
+    finish_reason: FinishReason = "end"
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was said in a recording; `segments` are the windows it was heard in, cut at pauses."""
+
+    text: str
+    duration_seconds: float
+    no_speech: bool
+    segments: tuple[Segment, ...]
+    finish_reason: FinishReason
+
+
+class Hearing:
+    """Clips with their prefixes, each computed once; give the same one to several calls to keep them.
+
+    Clips are told apart by being the same object, and are held so that this stays true.
+    """
+
+    def __init__(self, model: ICLAL) -> None:
+        self._model = model
+        self._numbers: dict[int, int] = {}
+        self.audios: list[Audio] = []
+        self.prefixes: list[Tensor] = []  # [A_i, D], as far as heard
+        self.token_ids: list[list[int]] = []  # CTC's greedy path, empty for other connectors
+
+    def number(self, audio: Audio) -> int:
+        """The clip's number, a new one for a new clip."""
+        number = self._numbers.setdefault(id(audio), len(self.audios))
+        if number == len(self.audios):
+            self.audios.append(audio)
+        return number
+
+    def hear(self, batch_size: int = BATCH_SIZE) -> list[int]:
+        """Hear what is new; how many rows each clip has."""
+        first = len(self.prefixes)
+        new = sorted(range(first, len(self.audios)), key=lambda number: len(self.audios[number].samples))
+        rows: dict[int, tuple[Tensor, list[int]]] = {}
+        for start in range(0, len(new), batch_size):
+            numbers = new[start : start + batch_size]
+            heard = self._model.hear([self.audios[number] for number in numbers])
+            token_ids = heard.token_ids or [[]] * len(numbers)
+            rows.update(zip(numbers, zip(heard.rows, token_ids, strict=True), strict=True))
+        for number in range(first, len(self.audios)):
+            prefix, token_ids = rows[number]
+            self.prefixes.append(prefix)
+            self.token_ids.append(token_ids)
+        return [len(prefix) for prefix in self.prefixes]
+
+
+def generate(
+    model: ICLAL,
+    prompts: Sequence[Prompt],
+    *,
+    max_new_tokens: int | None = None,
+    batch_size: int = BATCH_SIZE,
+    hearing: Hearing | None = None,
+    share: bool = True,
+    padding: Padding = "right",
+) -> list[Answer]:
+    """The greedy answer to each prompt.
+
+    Args:
+        max_new_tokens: most tokens of an answer, its end token included; by default it grows with the longest clip or
+            text of the prompt and takes what room the language model's positions leave.
+        hearing: prefixes known from other calls.
+        share: read what the prompts of a batch begin with once.
+        padding: side of the batch's padding; the answers are the same.
+
+    Raises:
+        PromptError: a prompt that is empty, not filled, or too long for the language model's positions.
+        ModelError: the language model is in the state for activation checkpointing.
+    """
+    with _in_use(model):
+        hearing, tokenized, layouts = _lay_out_all(model, prompts, [()] * len(prompts), hearing, batch_size)
+        budgets = [
+            _budget(model, layout, prompt, hearing, max_new_tokens)
+            for layout, prompt in zip(layouts, tokenized, strict=True)
+        ]
+        answers: list[Answer] = []
+        for start in range(0, len(prompts), batch_size):
+            batch = slice(start, start + batch_size)
+            answers += _generate_batch(model, layouts[batch], budgets[batch], hearing, share, padding)
+        return answers
+
+
+def score_targets(
+    model: ICLAL,
+    prompts: Sequence[Prompt],
+    targets: Sequence[str],
+    *,
+    batch_size: int = BATCH_SIZE,
+    hearing: Hearing | None = None,
+    share: bool = True,
+) -> list[list[float]]:
+    """Log-probability of each token of each prompt's target (a blank, the target, the end token).
+
+    Raises:
+        PromptError, ModelError: as `generate`.
+    """
+    with _in_use(model):
+        ids = [tokenize_target(target, model.settings.template.end, model.language_model) for target in targets]
+        hearing, _, layouts = _lay_out_all(model, prompts, ids, hearing, batch_size)
+        scores: list[list[float]] = []
+        for start in range(0, len(prompts), batch_size):
+            batch = layouts[start : start + batch_size]
+            shared = shared_rows(batch) if share and len(batch) > 1 else 0
+            scores += _score_batch(model, batch, hearing, _read_shared(model, batch[0], shared, hearing))
+        return scores
+
+
+def score_candidates(
+    model: ICLAL,
+    prompt: Prompt,
+    candidates: Sequence[str],
+    *,
+    batch_size: int = BATCH_SIZE,
+    hearing: Hearing | None = None,
+) -> list[float]:
+    """Log-probability of each candidate with its end token as the prompt's answer. The prompt is read once.
+
+    Raises:
+        PromptError, ModelError: as `generate`.
+    """
+    if not candidates:
+        return []
+    with _in_use(model):
+        ids = [tokenize_target(target, model.settings.template.end, model.language_model) for target in candidates]
+        hearing, _, layouts = _lay_out_all(model, [prompt] * len(ids), ids, hearing, batch_size)
+        shared = _read_shared(model, layouts[0], shared_rows(layouts), hearing)
+        scores: list[float] = []
+        for start in range(0, len(layouts), batch_size):
+            scores += [sum(own) for own in _score_batch(model, layouts[start : start + batch_size], hearing, shared)]
+        return scores
+
+
+def transcribe(model: ICLAL, audios: Sequence[Audio], *, batch_size: int = BATCH_SIZE) -> list[Transcript]:
+    """What is said in each recording. Long ones are heard in windows cut at pauses, each without the others.
+
+    A window in which nothing was heard (no row, e.g. CTC found only blanks) has no text; the language model is not
+    asked, as it would make something up.
+
+    Raises:
+        PromptError, ModelError: as `generate`.
+    """
+    windows = [_windows(model, audio) for audio in audios]
+    with _in_use(model):
+        hearing = Hearing(model)
+        numbers = [[hearing.number(window) for _, _, window in own] for own in windows]
+        counts = hearing.hear(batch_size)
+        asked = [number for own in numbers for number in own if counts[number]]
+        prompts = [_transcription_prompt(model, hearing.audios[number]) for number in asked]
+        answers = generate(model, prompts, batch_size=batch_size, hearing=hearing)
+    heard = dict(zip(asked, answers, strict=True))
+    nothing = Answer("", (), (), "end")
+    transcripts = []
+    for audio, own, own_numbers in zip(audios, windows, numbers, strict=True):
+        segments = []
+        for (start, end, _), number in zip(own, own_numbers, strict=True):
+            answer = heard.get(number, nothing)
+            segments.append(Segment(start, end, answer.text, answer.finish_reason))
+        transcripts.append(_transcript(audio, tuple(segments)))
+    return transcripts
+
+
+def transcribe_greedily(model: ICLAL, audios: Sequence[Audio], *, batch_size: int = BATCH_SIZE) -> list[str]:
+    """The text of CTC's greedy path alone, without the language model reading it (`cascade-ctc`).
+
+    Raises:
+        ModelError: the connector is not `ctc`.
+    """
+    if not isinstance(model.connector, CTCConnector):
+        raise ModelError(f"the connector is '{model.settings.connector.kind}'; only 'ctc' has a text of its own")
+    with _in_use(model):
+        hearing = Hearing(model)
+        numbers = [[hearing.number(window) for _, _, window in _windows(model, audio)] for audio in audios]
+        hearing.hear(batch_size)
+    texts = [[model.language_model.text(hearing.token_ids[number]) for number in own] for own in numbers]
+    return [" ".join(text for text in own if text) for own in texts]
+
+
+def is_looping(token_ids: Sequence[int]) -> bool:
+    """Whether the last 24 tokens or more are one run of tokens, three times or more."""
+    for period in range(1, len(token_ids) // 3 + 1):
+        span = max(3 * period, _LOOP_TOKENS)
+        if span > len(token_ids):
+            return False
+        tail = token_ids[-span:]
+        if all(tail[index] == tail[index - period] for index in range(period, span)):
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def _in_use(model: ICLAL) -> Iterator[None]:
+    """Evaluation mode without gradients, and back to what was."""
+    if model.language_model.is_checkpointing:
+        raise ModelError("activation checkpointing is on, which drops the cache: turn it off before using the model")
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
+
+
+def _windows(model: ICLAL, audio: Audio) -> list[tuple[float, float, Audio]]:
+    """The windows (start, end, clip) of a recording."""
+    windows = split_at_pauses(audio, model.settings.window_seconds)
+    if len(windows) == 1:
+        return [(*windows[0], audio)]
+    return [(start, end, audio.cut(start, end)) for start, end in windows]
+
+
+def _transcription_prompt(model: ICLAL, audio: Audio) -> Prompt:
+    """How the model was trained to be asked for a transcript."""
+    instruction = model.settings.transcription_instruction
+    if instruction is None:
+        return (audio,)
+    example = model.settings.template.example("", instruction, [], Item(Utterance(""), ""))
+    return fill(example.prompt, lambda _: audio)
+
+
+def _transcript(audio: Audio, segments: tuple[Segment, ...]) -> Transcript:
+    """A recording's transcript from its windows'."""
+    text = " ".join(segment.text for segment in segments if segment.text)
+    reasons = {segment.finish_reason for segment in segments}
+    reason: FinishReason = "repetition" if "repetition" in reasons else "length" if "length" in reasons else "end"
+    return Transcript(text, audio.duration_seconds, not text, segments, reason)
+
+
+def _lay_out_all(
+    model: ICLAL,
+    prompts: Sequence[Prompt],
+    targets: Sequence[Sequence[int]],
+    hearing: Hearing | None,
+    batch_size: int,
+) -> tuple[Hearing, list[TokenizedPrompt], list[Layout]]:
+    """Tokens and layouts of prompts with their targets' ids, all clips heard, all lengths checked."""
+    hearing = hearing if hearing is not None else Hearing(model)
+    tokenized = [tokenize(prompt, model.language_model, hearing.number) for prompt in prompts]
+    counts = hearing.hear(batch_size)
+    layouts = [lay_out(prompt, counts, target) for prompt, target in zip(tokenized, targets, strict=True)]
+    for layout in layouts:
+        check_length(layout, 0, model.language_model.max_positions)
+    return hearing, tokenized, layouts
+
+
+def _budget(model: ICLAL, layout: Layout, prompt: TokenizedPrompt, hearing: Hearing, asked: int | None) -> int:
+    """Most tokens of the answer. Raises PromptError where the positions do not hold them."""
+    limit = model.language_model.max_positions
+    if asked is not None:
+        check_length(layout, asked, limit)
+        return asked
+    longest = 0
+    for part in prompt.parts:
+        if isinstance(part, Slot):
+            seconds = hearing.audios[part.clip].duration_seconds
+            longest = max(longest, math.ceil(seconds * _TOKENS_PER_SECOND))
+        else:
+            longest = max(longest, len(part.ids))
+    check_length(layout, _LEAST_TOKENS, limit)
+    wanted = longest + _SPARE_TOKENS
+    return wanted if limit is None else min(wanted, limit - layout.num_prompt_rows)
+
+
+def _read_shared(model: ICLAL, layout: Layout, shared: int, hearing: Hearing) -> DynamicCache | None:
+    """The cache of a layout's first `shared` rows; None for none."""
+    if not shared:
+        return None
+    part = Layout(layout.rows[:shared], shared)
+    cache = DynamicCache()
+    model.hidden(model.embed([part], hearing.prefixes), cache=cache)
+    return cache
+
+
+def _fork(shared: DynamicCache | None, copies: int) -> DynamicCache:
+    """A cache of `copies` items that all begin with `shared`, whose storage they read and never write.
+
+    Layers of the plain kind, whatever the config says: a prompt never outgrows a sliding window (`max_positions`).
+    """
+    cache = DynamicCache()
+    for source in shared.layers if shared is not None else ():
+        assert isinstance(source, DynamicLayer) and source.keys is not None and source.values is not None
+        layer = DynamicLayer()
+        layer.lazy_initialization(source.keys, source.values)
+        layer.keys = source.keys.expand(copies, -1, -1, -1)
+        layer.values = source.values.expand(copies, -1, -1, -1)
+        cache.layers.append(layer)
+    return cache
+
+
+def _score_batch(
+    model: ICLAL, layouts: Sequence[Layout], hearing: Hearing, shared: DynamicCache | None
+) -> list[list[float]]:
+    """Log-probabilities of the targets' tokens behind rows already read."""
+    first_row = shared.get_seq_length() if shared is not None else 0
+    rows = model.embed(layouts, hearing.prefixes, first_row)
+    states = model.hidden(rows, first_row=first_row, cache=_fork(shared, len(layouts)))
+    scores = []
+    for layout, states_TH in zip(layouts, states, strict=True):
+        first = layout.num_prompt_rows - 1 - first_row
+        logits_UV = model.language_model.logits(states_TH[first : first + len(layout.target_rows)])
+        ids_U = torch.tensor([layout.rows[row][0] for row in layout.target_rows], device=model.device)
+        scores.append((-torch.nn.functional.cross_entropy(logits_UV.float(), ids_U, reduction="none")).tolist())
+    return scores
+
+
+def _generate_batch(
+    model: ICLAL,
+    layouts: Sequence[Layout],
+    budgets: Sequence[int],
+    hearing: Hearing,
+    share: bool,
+    padding: Padding,
+) -> list[Answer]:
+    """Greedy answers of one batch; an answer that is complete leaves it."""
+    language_model = model.language_model
+    shared = shared_rows(layouts) if share and len(layouts) > 1 else 0
+    cache = _fork(_read_shared(model, layouts[0], shared, hearing), len(layouts))
+    rows = model.embed(layouts, hearing.prefixes, shared)
+    rows_BTD, positions_BT, mask_BC = pad(rows, shared, padding)
+    states_BTH = language_model.hidden(rows_BTD, positions_BT, mask_BC, cache)
+    last_B = positions_BT.argmax(1)
+    logits_BV = language_model.logits(states_BTH[torch.arange(len(rows), device=model.device), last_B])
+    positions_B = positions_BT.amax(1)
+    ends = (model.end_id, language_model.tokenizer.eos_token_id)
+
+    going = list(range(len(layouts)))  # the items in the batch's rows
+    ids: list[list[int]] = [[] for _ in layouts]
+    log_probs: list[list[float]] = [[] for _ in layouts]
+    reasons: dict[int, FinishReason] = {}
+    while True:
+        best_B, tokens_B = logits_BV.float().log_softmax(-1).max(-1)
+        for item, token, log_prob in zip(going, tokens_B.tolist(), best_B.tolist(), strict=True):
+            ids[item].append(token)
+            log_probs[item].append(log_prob)
+            if token in ends:
+                reasons[item] = "end"
+            elif is_looping(ids[item]):
+                reasons[item] = "repetition"
+            elif len(ids[item]) >= budgets[item]:
+                reasons[item] = "length"
+        kept = [row for row, item in enumerate(going) if item not in reasons]
+        if not kept:
+            break
+        if len(kept) < len(going):
+            kept_B = torch.tensor(kept, device=model.device)
+            cache.batch_select_indices(kept_B)
+            tokens_B, positions_B = tokens_B[kept_B], positions_B[kept_B]
+            mask_BC = None if mask_BC is None else mask_BC[kept_B]
+            going = [going[row] for row in kept]
+        positions_B = positions_B + 1
+        if mask_BC is not None:
+            mask_BC = torch.cat([mask_BC, mask_BC.new_ones(len(going), 1)], dim=1)
+        rows_B1D = language_model.embed(tokens_B[:, None])
+        logits_BV = language_model.logits(language_model.hidden(rows_B1D, positions_B[:, None], mask_BC, cache)[:, 0])
+    return [_answer(model, ids[item], log_probs[item], reasons[item]) for item in range(len(layouts))]
+
+
+def _answer(model: ICLAL, ids: list[int], log_probs: list[float], reason: FinishReason) -> Answer:
+    """An answer from its tokens."""
+    text = model.language_model.text(ids[:-1] if reason == "end" else ids)
+    return Answer(text, tuple(ids), tuple(log_probs), reason)
