@@ -252,6 +252,13 @@ def _results(
     def finish(chunk: list[Candidate | Problem | Utterance]) -> list[Utterance | Problem]:
         return [_finish(item, recordings) if isinstance(item, Candidate) else item for item in chunk]
 
+    def hand_over(chunk: list[Candidate | Problem | Utterance]) -> Future[list[Utterance | Problem]]:
+        if recordings.synthesise or any(isinstance(item, Candidate) and item.recordings for item in chunk):
+            return pool.submit(finish, chunk)
+        done: Future[list[Utterance | Problem]] = Future()  # text alone: the way to a thread costs more than the work
+        done.set_result(finish(chunk))
+        return done
+
     waiting: deque[Future[list[Utterance | Problem]]] = deque()
     chunk: list[Candidate | Problem | Utterance] = []
     with ThreadPoolExecutor(workers, thread_name_prefix="prepare") as pool:
@@ -261,11 +268,11 @@ def _results(
                 summary.taken_over += known is not None
                 chunk.append(known or item)
                 if len(chunk) == CHUNK_ITEMS:
-                    waiting.append(pool.submit(finish, chunk))
+                    waiting.append(hand_over(chunk))
                     chunk = []
                 if len(waiting) > 2 * workers:
                     yield from waiting.popleft().result()
-            waiting.append(pool.submit(finish, chunk))
+            waiting.append(hand_over(chunk))
             while waiting:
                 yield from waiting.popleft().result()
         except BaseException:

@@ -10,14 +10,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from iclal.data.corpora.reader import Candidate, Problem
 from iclal.data.manifest import Utterance
 from iclal.errors import AudioError
 
+if TYPE_CHECKING:
+    from iclal.audio.reading import Header
+
 # A span may end this much behind its recording: annotators' clocks round to a tenth of a second.
 SPAN_SLACK_SECONDS = 0.1
+FETCH = "fetch the recording anew"
 # Of the speakers that --synthesise makes: accent and variant of eSpeak NG.
 VOICES = (("en-gb", "m1"), ("en-us", "f2"), ("en-gb-scotland", "m3"), ("en-us", "m4"), ("en-gb-x-rp", "f1"))
 
@@ -37,6 +41,7 @@ class Recordings:
         self.source = Path(os.path.realpath(source))
         self.copy = copy
         self.synthesise = synthesise
+        self._folders: dict[str, str] = {}  # a recording's folder -> as seen from OUT
         self._thread = threading.local()  # a synthesiser for each thread
         self._synthesisers: list[Any] = []
 
@@ -80,28 +85,34 @@ class Recordings:
 
     def name(self, path: Path) -> str:
         """How the manifest writes a recording: relative to OUT, or absolute where they share nothing but the root."""
-        if os.path.commonpath([path, self.out]) == os.path.abspath(os.sep):
-            return str(path)
-        return os.path.relpath(path, self.out)
+        folder, file = os.path.split(path)
+        if folder not in self._folders:
+            shared = os.path.commonpath([folder, self.out]) != os.path.abspath(os.sep)
+            self._folders[folder] = os.path.relpath(folder, self.out) if shared else folder
+        return os.path.normpath(os.path.join(self._folders[folder], file))
 
-    def _headers(self, candidate: Candidate) -> list[Any] | Problem:
+    def _headers(self, candidate: Candidate) -> list[Header] | Problem:
         """The headers of all recordings, or the first thing wrong with them."""
         from iclal.audio.reading import header
 
         place = candidate.place.named(candidate.utterance.id)
         seconds = candidate.utterance.duration_seconds or 0.0
-        headers = []
+        headers: list[Header] = []
         for path in candidate.recordings:
-            if not path.is_file():
-                return place.problem("missing-audio", f"no {path}", "fetch the recording", seconds=seconds)
-            if not path.stat().st_size:
-                return place.problem("empty-audio", f"{path} has no bytes", "fetch the recording anew", seconds=seconds)
             try:
-                found = header(path)
+                status = os.stat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                return place.problem("missing-audio", f"no {path}", "fetch the recording", seconds=seconds)
+            if not status.st_size:
+                return place.problem("empty-audio", f"{path} has no bytes", FETCH, seconds=seconds)
+            try:
+                found = _flac_header(path) if path.suffix == ".flac" else header(path)
             except AudioError as error:
-                return place.problem("unreadable-audio", str(error), "fetch the recording anew", seconds=seconds)
+                # how every reader of a container says that it ends before its header does
+                reason = "truncated-audio" if ": truncated" in str(error) else "unreadable-audio"
+                return place.problem(reason, str(error), FETCH, seconds=seconds)
             if not found.num_frames:
-                return place.problem("empty-audio", f"{path} has no samples", "fetch the recording anew")
+                return place.problem("empty-audio", f"{path} has no samples", FETCH)
             wanted = candidate.sample_rate_hz or (headers[0].sample_rate if headers else found.sample_rate)
             if found.sample_rate != wanted:
                 return place.problem(
@@ -110,9 +121,6 @@ class Recordings:
                     "fetch the recording anew, or prepare it as a folder of your own, which takes any rate",
                     seconds=found.duration_seconds,
                 )
-            if found.format == "FLAC" and _is_cut(path):
-                detail = f"{path} claims {found.duration_seconds:.3f} s and ends before"
-                return place.problem("truncated-audio", detail, "fetch the recording anew", seconds=seconds)
             headers.append(found)
         return headers
 
@@ -214,16 +222,28 @@ class Recordings:
         return self._thread.espeak.speak(voice, text).samples
 
 
-def _is_cut(path: Path) -> bool:
-    """Whether a FLAC file ends before its header says: its last frame cannot be reached."""
+def _flac_header(path: Path) -> Header:
+    """The header of a FLAC file. Raises AudioError, for a truncated file too.
+
+    Nothing in a FLAC header tells that the file is cut; seeking to its end does, and one opening must do for both:
+    it is most of what a look at a recording costs.
+    """
     import soundfile
+
+    from iclal.audio.reading import Header
 
     try:
         with soundfile.SoundFile(path) as sound:
-            sound.seek(sound.frames - 1)
-            return len(sound.read(1)) != 1
-    except soundfile.LibsndfileError:
-        return True
+            found = Header(sound.samplerate, sound.channels, sound.frames, sound.format, sound.subtype)
+            if found.num_frames and found.format == "FLAC":
+                try:
+                    sound.seek(found.num_frames - 1)
+                except soundfile.LibsndfileError as error:
+                    claim = f"{path}: truncated, the header claims {found.duration_seconds:.3f} s"
+                    raise AudioError(claim) from error
+            return found
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{path}: no recording that can be read ({error.error_string.rstrip('.')})") from error
 
 
 def _digest(*parts: str) -> str:

@@ -18,11 +18,14 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import gzip
 import json
 import os
 import xml.etree.ElementTree as ElementTree
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -120,13 +123,22 @@ def locate(root: Path, name: str, place: Place) -> Path | Problem:
 def read_lines(path: Path) -> Iterator[tuple[int, str] | Problem]:
     """The lines of a UTF-8 (or marked UTF-16) text file with their numbers from 1; empty lines are left out.
 
-    A byte order mark and CRLF are taken off. A line that is not UTF-8, or a file that cannot be opened, is a problem.
+    A byte order mark and CRLF are taken off; a name in .gz is unpacked on the way. A line that is not UTF-8, or a file
+    that cannot be opened, is a problem.
     """
     try:
-        handle = open(path, "rb")
+        handle = gzip.open(path) if path.suffix == ".gz" else open(path, "rb")
     except OSError as error:
         yield Place(str(path)).problem("unreadable-file", f"{error.strerror}", "check that the file is there")
         return
+    try:
+        yield from _lines(handle, path)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        yield Place(str(path)).problem("unreadable-file", f"broken gzip: {error}", "fetch the file anew")
+
+
+def _lines(handle: BufferedReader | gzip.GzipFile, path: Path) -> Iterator[tuple[int, str] | Problem]:
+    """`read_lines` of an open file, which is closed at the end."""
     with handle:
         if handle.peek(2)[:2] in UTF16_MARKS:
             yield from _utf16_lines(path)
