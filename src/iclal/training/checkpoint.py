@@ -111,19 +111,21 @@ def save_checkpoint(checkpoints: Path, checkpoint: Checkpoint) -> Path:
     """
     folder = checkpoints / f"step-{checkpoint.step}"
     aside = folder.with_name(folder.name + ".partial")
-    files = {
-        "weights.safetensors": tensors_to_bytes(_plain(checkpoint.weights)),
-        "optimizer.safetensors": tensors_to_bytes(_plain(checkpoint.optimizer)),
-        "random.safetensors": tensors_to_bytes(_plain(checkpoint.random)),
-        "state.json": json.dumps(checkpoint.state, indent=1, allow_nan=False).encode(),
+    files: dict[str, Callable[[], bytes]] = {  # made one after another: all at once would double the memory
+        "weights.safetensors": lambda: tensors_to_bytes(_plain(checkpoint.weights)),
+        "optimizer.safetensors": lambda: tensors_to_bytes(_plain(checkpoint.optimizer)),
+        "random.safetensors": lambda: tensors_to_bytes(_plain(checkpoint.random)),
+        "state.json": lambda: json.dumps(checkpoint.state, indent=1, allow_nan=False).encode(),
     }
-    marker = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
+    marker: dict[str, dict[str, int | str]] = {}
     with disk_errors(folder, "save a checkpoint"):
         try:
             remove_folder(aside)
             aside.mkdir(parents=True)
-            for name, data in files.items():
+            for name, make in files.items():
+                data = make()
                 write_synced(aside / name, data)
+                marker[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             write_synced(aside / MARKER, json.dumps(marker, indent=1).encode())
             sync_folder(aside)
             remove_folder(folder)  # only a torn one can stand there: the loop never saves a step twice
@@ -216,8 +218,8 @@ def remove_folder(folder: Path) -> None:
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Detached, on the CPU, each with storage of its own: what safetensors takes."""
-    return {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
+    """Detached, on the CPU, without gaps: what safetensors takes."""
+    return {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
 
 
 # What is trained ------------------------------------------------------------------------------------------------

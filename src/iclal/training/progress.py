@@ -40,17 +40,17 @@ class RunLog:
             self._bar = Progress(*columns, console=self._console, transient=True)
 
     def open(self, step: int) -> None:
-        """Cut `metrics.jsonl` back to `step` and go on from there. Raises TrainingError when it cannot be written."""
+        """Cut `metrics.jsonl` back to `step` (-1: to nothing) and go on from there. Raises TrainingError on disk errors."""
         with disk_errors(self.path, "write the log"):
             replace_file(self.path, b"".join(_lines_until(self.path, step)))
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
         if self._board_folder is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(self._board_folder), purge_step=step + 1)
+            self._board = SummaryWriter(str(self._board_folder), purge_step=max(0, step + 1))
         if self._bar is not None:
             self._bar.start()
-            self._bar.add_task("", total=self._steps, completed=step)
+            self._bar.add_task("", total=self._steps, completed=max(0, step))
 
     def close(self) -> None:
         """Close files and the progress line."""

@@ -229,10 +229,10 @@ class _Run:
     ) -> FitResult:
         """Steps until the end, the time limit or Ctrl-C; around them log, validation and saving."""
         settings, state = self.settings, self.state
-        self.log.open(state.step)
+        self.log.open(self._saved_step)  # lines of steps behind the checkpoint are told anew
         self._introduce()
         self._try_worst(worst, loss)
-        if state.step == 0 and self._validate(validate, listen):
+        if self._saved_step < 0 and self._validate(validate, listen):
             self._save()
         reason: Literal["finished", "time", "interrupted"] = "finished"
         with _stop_asked(self.log.say) as stop:

@@ -1,0 +1,131 @@
+"""Law 9: how a step is cut into micro-batches changes neither its loss nor its gradient."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from iclal.settings import Settings
+from iclal.training.step import SimpleBatch, StepLoss, accumulate
+from iclal.training.train import OptimizerSettings, TrainSettings, fit
+
+NUM_ITEMS, WIDTH, VOCABULARY = 8, 16, 11
+SPLITS = {"8x1": [1] * 8, "4x2": [2] * 4, "1x8": [8], "partial last": [3, 3, 2]}
+
+
+class Recipe(Settings):
+    train: TrainSettings
+
+
+class TinyTransformer(nn.Module):
+    """Tokens [B, T] -> logits [B, T, V], causal, without dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.embed = nn.Embedding(VOCABULARY, WIDTH)
+        self.layer = nn.TransformerEncoderLayer(WIDTH, 4, 32, dropout=0.0, batch_first=True, norm_first=True)
+        self.head = nn.Linear(WIDTH, VOCABULARY)
+        self.recompute = False
+        self.layer_calls = 0
+
+    def forward(self, tokens_BT: Tensor) -> Tensor:
+        """Padded positions come after every real one, so that causal attention never sees them."""
+        mask_TT = nn.Transformer.generate_square_subsequent_mask(tokens_BT.shape[1])
+
+        def layer(rows_BTD: Tensor) -> Tensor:
+            self.layer_calls += 1
+            return self.layer(rows_BTD, src_mask=mask_TT, is_causal=True)
+
+        rows_BTD = self.embed(tokens_BT)
+        rows_BTD = checkpoint(layer, rows_BTD, use_reentrant=False) if self.recompute else layer(rows_BTD)
+        return self.head(rows_BTD)
+
+
+def _items() -> list[Tensor]:
+    """Texts of very different lengths."""
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randint(VOCABULARY, (2 + 3 * n,), generator=generator) for n in range(NUM_ITEMS)]
+
+
+def _batches(split: list[int]) -> list[SimpleBatch]:
+    parts = [list(part) for part in torch.arange(NUM_ITEMS).split(split)]
+    return [SimpleBatch([int(n) for n in part], [str(int(n)) for n in part], {"items": len(part)}) for part in parts]
+
+
+def _loss(model: TinyTransformer) -> object:
+    items = _items()
+
+    def loss(batch: SimpleBatch) -> StepLoss:
+        assert isinstance(batch.content, list)
+        chosen = [items[n] for n in batch.content]
+        tokens_BT = nn.utils.rnn.pad_sequence(chosen, batch_first=True)
+        targets_BT = nn.utils.rnn.pad_sequence([text[1:] for text in chosen], batch_first=True, padding_value=-100)
+        logits_BTV = model(tokens_BT)[:, :-1]
+        total = nn.functional.cross_entropy(
+            logits_BTV.flatten(0, 1), targets_BT.flatten(), ignore_index=-100, reduction="sum"
+        )
+        return StepLoss(total, int((targets_BT >= 0).sum()), {"again": float(total.detach())})
+
+    return loss
+
+
+def _gradient(split: list[int], *, recompute: bool = False) -> tuple[float, Tensor, TinyTransformer]:
+    model = TinyTransformer()
+    model.recompute = recompute
+    parameters = list(model.parameters())
+    sums = accumulate(_batches(split), _loss(model), parameters)  # type: ignore[arg-type]
+    gradient = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+    return sums.loss / sums.count, gradient, model
+
+
+def test_the_gradient_is_that_of_the_mean_over_all_target_tokens() -> None:
+    model, items = TinyTransformer(), _items()
+    losses = [nn.functional.cross_entropy(model(t[None])[0, :-1], t[1:], reduction="none") for t in items]
+    mean = torch.cat(losses).mean()
+    reference = torch.cat([g.flatten() for g in torch.autograd.grad(mean, list(model.parameters()))])
+    loss, gradient, _ = _gradient([8])
+    assert loss == pytest.approx(float(mean.detach()), rel=1e-6)
+    assert (gradient - reference).norm() <= 1e-6 * reference.norm()
+
+
+@pytest.mark.parametrize("split", SPLITS.values(), ids=SPLITS)
+def test_every_split_into_micro_batches_gives_the_same_loss_and_gradient(split: list[int]) -> None:
+    whole_loss, whole, _ = _gradient([8])
+    loss, gradient, _ = _gradient(split)
+    assert loss == pytest.approx(whole_loss, rel=1e-6)
+    assert (gradient - whole).norm() <= 1e-6 * whole.norm()
+
+
+def test_recomputed_activations_give_the_same_gradient_and_are_recomputed() -> None:
+    _, kept, model = _gradient([4, 4])
+    _, recomputed, recomputing = _gradient([4, 4], recompute=True)
+    assert (model.layer_calls, recomputing.layer_calls) == (2, 4)
+    assert (kept - recomputed).norm() <= 1e-6 * kept.norm()
+
+
+def test_the_loop_logs_the_same_loss_and_gradient_norm_and_reaches_the_same_weights(tmp_path: Path) -> None:
+    outcomes = []
+    for name, size in (("8x1", 1), ("4x2", 2), ("1x8", 8)):
+        model = TinyTransformer()
+        batches = _batches([size] * (NUM_ITEMS // size))
+        # epsilon large: Adam's first steps are signs of the gradient, which rounding may flip where it is near zero
+        optimizer = OptimizerSettings(learning_rate=0.01, eps=1e-3, warmup_steps=0)
+        settings = TrainSettings(
+            steps=3, micro_batches=len(batches), log_every_steps=1, optimizer=optimizer, threads=1, tensorboard=False
+        )
+        fit(
+            model, {"all": list(model.parameters())}, lambda step, micro, b=batches: b[micro], _loss(model),  # type: ignore[arg-type]
+            settings, tmp_path / name, recipe=Recipe(train=settings), quiet=True,
+        )  # fmt: skip
+        lines = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        weights = torch.cat([p.detach().flatten() for p in model.parameters()])
+        outcomes.append(([(line["loss"], line["parts"]["again"], line["gradient_norm"]) for line in lines], weights))
+    for lines, weights in outcomes[1:]:
+        assert lines == [pytest.approx(line, rel=2e-6) for line in outcomes[0][0]]
+        assert (weights - outcomes[0][1]).norm() <= 1e-6 * weights.norm()
