@@ -10,7 +10,6 @@ import importlib.util
 import json
 import math
 import os
-import resource
 import sys
 import time
 from collections.abc import Mapping
@@ -40,7 +39,7 @@ class RunLog:
             self._bar = Progress(*columns, console=self._console, transient=True)
 
     def open(self, step: int) -> None:
-        """Cut `metrics.jsonl` back to `step` (-1: to nothing) and go on from there. Raises TrainingError on disk errors."""
+        """Cut `metrics.jsonl` back to `step` (-1: to nothing) and go on. Raises TrainingError on disk errors."""
         with disk_errors(self.path, "write the log"):
             replace_file(self.path, b"".join(_lines_until(self.path, step)))
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
@@ -131,9 +130,13 @@ def duration(seconds: float) -> str:
 
 
 def memory_mib(device: torch.device) -> float:
-    """Peak memory so far in MiB: of the GPU's allocator, else of this process."""
+    """Peak memory so far in MiB: of the GPU's allocator, else of this process (0 on Windows, which does not tell)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB on Linux
 

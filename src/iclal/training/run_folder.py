@@ -23,7 +23,7 @@ from iclal.settings import Settings
 from iclal.training.checkpoint import disk_errors, replace_file
 
 # What may differ when a run goes on: it changes no weight and no line of the log.
-FREE_KEYS = {"max_minutes", "save_every_steps", "save_every_minutes", "keep_checkpoints", "tensorboard"}
+FREE_KEYS = {"max_minutes", "save_every_steps", "save_every_minutes", "keep_checkpoints", "draw_ahead", "tensorboard"}
 _PACKAGES = ("iclal", "torch", "transformers", "numpy", "safetensors", "soundfile")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,11 +20,13 @@ from torch import nn
 
 from iclal.errors import TrainingError
 from iclal.settings import Settings
+from iclal.training.batches import Ahead
 from iclal.training.checkpoint import (
     Checkpoint,
     kept_random_state,
     list_checkpoints,
     load_checkpoint,
+    load_weights,
     module_digest,
     newest_checkpoint,
     prune_checkpoints,
@@ -42,7 +44,7 @@ from iclal.training.progress import Clock, RunLog, duration, memory_mib
 from iclal.training.run_folder import resume_run, start_run
 from iclal.training.step import AnyBatch, SimpleBatch, StepLoss, StepSums, accumulate, clip_gradient, shown_ids
 
-__all__ = ["FitResult", "OptimizerSettings", "SimpleBatch", "StepLoss", "TrainSettings", "fit"]
+__all__ = ["FitResult", "OptimizerSettings", "SimpleBatch", "StepLoss", "TrainSettings", "fit", "load_weights"]
 
 DrawBatch = Callable[[int, int], AnyBatch]  # (step from 0, micro-batch from 0) -> batch; always the same one
 
@@ -64,12 +66,16 @@ class TrainSettings(Settings):
     max_minutes: float | None = Field(default=None, gt=0)  # of this session: then it saves and stops, to be resumed
     max_bad_steps: int = Field(default=5, gt=0)  # steps in a row that are not finite
     listening_margin: float = 0.05  # warn when another clip's loss is not above the right one's by this
+    draw_ahead: int = Field(default=0, ge=0)  # batches drawn ahead on a thread; 0 draws them in the loop
     tensorboard: bool = True  # written when TensorBoard is installed
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """How a run ended: `checkpoint` is the chosen one (the best, or the last where nothing is chosen by)."""
+    """How a run ended: `checkpoint` is the chosen one (the best, or the last where nothing is chosen by).
+
+    The module holds the last weights; `load_weights(result.checkpoint, module)` puts the chosen ones there.
+    """
 
     step: int
     finish_reason: Literal["finished", "time", "interrupted"]
@@ -180,10 +186,11 @@ def fit(
         raise TrainingError(f"{run_folder} holds no run; --resume with a checkpoint goes on with the run it is from")
     else:
         start_run(run_folder, recipe, settings.seed, all_digests)
-    try:
+    with ExitStack() as stack:
+        stack.callback(run.log.close)
+        if settings.draw_ahead:
+            draw_batch = stack.enter_context(Ahead(draw_batch, settings.micro_batches, settings.draw_ahead))
         return run.train(draw_batch, loss, validate, listen, worst)
-    finally:
-        run.log.close()
 
 
 class _Run:
@@ -212,6 +219,7 @@ class _Run:
         self.state = _State()
         self.clock = Clock()
         self._saved_step, self._saved_at_seconds = -1, 0.0
+        self._session_step, self._session_seconds = 0, 0.0
 
     @property
     def checkpoints(self) -> Path:
@@ -237,6 +245,7 @@ class _Run:
         reason: Literal["finished", "time", "interrupted"] = "finished"
         with _stop_asked(self.log.say) as stop:
             self.clock.since_mark()
+            self._session_step, self._session_seconds = state.step, self.clock.elapsed()
             while state.step < settings.steps:
                 self._step(draw_batch, loss)
                 last = state.step == settings.steps
@@ -262,7 +271,7 @@ class _Run:
         batches = (draw_batch(state.step, micro) for micro in range(settings.micro_batches))
         sums = accumulate(batches, loss, self.parameters, getattr(torch, settings.autocast))
         norm = clip_gradient(self.parameters, settings.optimizer.clip_norm)
-        if state.step == 0:
+        if state.step == 0 and sums.count and not sums.bad_ids:
             self._check_reached()
         state.step += 1
         if sums.bad_ids or not math.isfinite(norm) or not sums.count:
@@ -299,7 +308,8 @@ class _Run:
         rates = {name: settings.optimizer.rate(name) * factor for name in self.groups}
         values = {**state.interval.values(), "learning_rate": rates, "seen": dict(state.seen)}
         seconds = self.clock.since_mark()
-        left = (settings.steps - state.step) * seconds / max(1, state.interval.steps)
+        done = max(1, state.step - self._session_step)  # with validation and saving between, which also take time
+        left = (settings.steps - state.step) * (self.clock.elapsed() - self._session_seconds) / done
         clock = {"elapsed_seconds": self.clock.elapsed(), "memory_mib": memory_mib(self.parameters[0].device)}
         for name, value in {"items": float(state.interval.items), **state.interval.units}.items():
             clock[f"{name}_per_second"] = value / seconds if seconds else 0.0
@@ -401,6 +411,7 @@ class _Run:
     def _finish(self, reason: Literal["finished", "time", "interrupted"]) -> FitResult:
         """Prove that what is frozen has not changed; say where the result is."""
         state = self.state
+        self._set_training(False)
         for name, digest in self._digests().items():
             if digest != self.digests[name]:
                 raise TrainingError(f"{name} was to stay frozen but has changed: {self.digests[name]} became {digest}")
