@@ -1,0 +1,70 @@
+"""Which demonstrations: one pure draw, for training and evaluation alike."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Container, Sequence
+
+from iclal.data.manifest import Utterance
+from iclal.data.prompt import Item
+from iclal.data.tasks.episode import Episode
+from iclal.errors import DataError
+
+_MOST_TRIES = 20_000
+
+
+def seeded(*parts: object) -> random.Random:
+    """A generator that is a function of its parts alone, whatever was drawn elsewhere before."""
+    return random.Random("\x1f".join(str(part) for part in parts))
+
+
+def draw(
+    episode: Episode, pool: Sequence[Utterance], shots: int, rng: random.Random, exclude: Container[str] = ()
+) -> list[Item]:
+    """`shots` different solved items from the pool, in a random order, none of the ids in `exclude`.
+
+    Where the episode has groups, each is demonstrated equally often (the first few once more when `shots` is no
+    multiple), so that a binding can be learnt from the demonstrations.
+
+    Raises:
+        DataError: the pool does not hold enough utterances that fit the episode.
+    """
+    wanted: list[str | None] = [None] * shots
+    if episode.groups:
+        wanted = [episode.groups[i % len(episode.groups)] for i in range(shots)]
+        rng.shuffle(wanted)
+    items: list[Item] = []
+    taken: set[str] = set()
+    for group in wanted:
+        items.append(_find(episode, pool, group, rng, exclude, taken))
+        taken.add(items[-1].clip.id)
+    return items
+
+
+def query(episode: Episode, pool: Sequence[Utterance], rng: random.Random, exclude: Container[str] = ()) -> Item:
+    """One item to be solved; with groups, each is asked for equally often on average. Raises DataError as `draw`."""
+    group = rng.choice(episode.groups) if episode.groups else None
+    return _find(episode, pool, group, rng, exclude, set())
+
+
+def _find(
+    episode: Episode,
+    pool: Sequence[Utterance],
+    group: str | None,
+    rng: random.Random,
+    exclude: Container[str],
+    taken: set[str],
+) -> Item:
+    for _ in range(_MOST_TRIES):
+        utterance = pool[rng.randrange(len(pool))]
+        if utterance.id in exclude or utterance.id in taken:
+            continue
+        if group is not None and (episode.group is None or episode.group(utterance) != group):
+            continue
+        item = episode.solve(utterance, rng)
+        if item is not None:
+            return item
+    raise DataError(
+        f"task {episode.task}: no fitting utterance found in {_MOST_TRIES} draws from a pool of {len(pool)} "
+        f"({len(taken)} demonstrations already taken); give a larger pool or fewer shots"
+    )

@@ -1,0 +1,40 @@
+"""The voice task: what the words do not say. Asked outright, or bound to arbitrary words by demonstrations.
+
+Needs the facts `speaker`, `pace` or `surroundings` of the voice note.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+from iclal.data.manifest import Utterance
+from iclal.data.prompt import Item
+from iclal.data.tasks import labels
+from iclal.data.tasks.episode import Episode
+
+INSTRUCTIONS = {
+    "speaker": ("is it a man or a woman or a child", "who speaks a man or a woman or a child"),
+    "pace": ("is the speech slow or fast", "does the speaker talk slow or fast"),
+    "surroundings": ("is the place quiet or noisy", "is it a quiet or a noisy place"),
+}
+CANDIDATES = {"speaker": ("man", "woman", "child"), "pace": ("slow", "fast"), "surroundings": ("quiet", "noisy")}
+
+
+def episode(rng: random.Random, attribute: str | None = None) -> Episode:
+    """An episode that asks for one part of the voice note (drawn when None)."""
+    asked = attribute or rng.choice(list(INSTRUCTIONS))
+
+    def solve(utterance: Utterance, rng: random.Random) -> Item | None:
+        value = utterance.facts.get(asked)
+        return None if value is None else Item(utterance, value)
+
+    return Episode("voice", rng.choice(INSTRUCTIONS[asked]), solve, candidates=CANDIDATES[asked])
+
+
+def bound_episode(
+    rng: random.Random, label_words: Sequence[str], values: Mapping[str, Sequence[str]], attribute: str | None = None
+) -> Episode:
+    """An episode that binds two values of the voice note to arbitrary words."""
+    attributes = (attribute,) if attribute else tuple(CANDIDATES)
+    return labels.episode(rng, label_words, values, 2, attributes=attributes, task="voice")

@@ -1,0 +1,86 @@
+"""The spoken world's recordings: passages and digit strings, cast with voices, synthesised once and cached.
+
+The cache holds clean speech. Noise belongs to an utterance (its note says "noisy") and is laid under it on hearing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import random
+from pathlib import Path
+
+import numpy as np
+
+from iclal.audio.augment import add_noise
+from iclal.audio.reading import Audio, read_audio
+from iclal.audio.speaking import Speech, Voice, speak_all
+from iclal.data.manifest import Utterance
+from iclal.data.world import names, sentences, voices, words
+
+NOISES = ("white", "pink", "brown", "babble")
+NOISY_SNR_DB = (5.0, 15.0)  # what the note "noisy" means
+
+
+def speak_passages(
+    part: str,
+    count: int,
+    seed: int,
+    taste: sentences.Taste = sentences.Taste(),
+    *,
+    noisy_share: float = 0.3,
+    digits_share: float = 0.1,
+    folder: Path | None = None,
+    progress: bool = True,
+) -> list[Utterance]:
+    """`count` utterances of a part with speech, voice notes and facts: a function of the arguments alone.
+
+    `digits_share` of them are bare digit strings of two to six. `folder` is the speech cache's (default: the user's).
+    Raises AudioError or MissingError as `iclal.audio.speaking`.
+    """
+    rng = random.Random(f"speech {part} {seed}")
+    utterances, speeches = [], []
+    for number in range(count):
+        id = f"{part}-{seed}-{number}"
+        told = digit_string(rng, id, part) if rng.random() < digits_share else sentences.passage(rng, id, part, taste)
+        casting = voices.cast(rng, part, noisy_share)
+        utterances.append(_cast(told, casting))
+        speeches.append(Speech(names.spoken_form(told.text or ""), casting.voice))
+    paths = speak_all(speeches, folder, progress=progress)
+    return [dataclasses.replace(u, audio=str(path)) for u, path in zip(utterances, paths, strict=True)]
+
+
+def digit_string(rng: random.Random, id: str, part: str) -> Utterance:
+    """Two to six digits in words, spoken without a sentence around them."""
+    said = " ".join(rng.choices(words.DIGITS, k=rng.randint(2, 6)))
+    return Utterance(id, text=said + ".", split=part, extra={"frames": ["digits"]})
+
+
+def _cast(utterance: Utterance, casting: voices.Casting) -> Utterance:
+    noted = voices.with_note(utterance, casting.speaker, casting.pace, casting.surroundings)
+    extra = utterance.extra | {"voice": dataclasses.asdict(casting.voice)}
+    return dataclasses.replace(noted, speaker=f"{casting.voice.accent}+{casting.voice.variant}", extra=extra)
+
+
+def voice_of(utterance: Utterance) -> Voice:
+    """The voice that speaks an utterance of the world."""
+    return Voice(**utterance.extra["voice"])
+
+
+def hear(utterance: Utterance, draw: int = 0, snr_db: float | None = None) -> Audio:
+    """The utterance's recording with its noise, if it is a noisy one: the same samples for the same `draw`.
+
+    `snr_db` lays noise of that level under any utterance instead (for tests of robustness).
+    """
+    assert utterance.audio_path is not None, utterance.id
+    audio = read_audio(
+        utterance.audio_path, start_seconds=utterance.start_seconds, duration_seconds=utterance.duration_seconds
+    )
+    if snr_db is None and utterance.facts.get("surroundings") != "noisy":
+        return audio
+    digest = hashlib.sha256(f"{utterance.id} {draw}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    level_db = rng.uniform(*NOISY_SNR_DB) if snr_db is None else snr_db
+    noisy = add_noise(audio.samples, level_db, NOISES[rng.integers(len(NOISES))], rng)
+    peak = float(np.abs(noisy).max(initial=0.0))
+    return Audio((noisy / peak if peak > 1 else noisy).astype(np.float32), source=f"{audio.source} with noise")

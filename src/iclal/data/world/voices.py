@@ -1,0 +1,70 @@
+"""Who speaks in the spoken world, and the voice note that a passage's rich transcript carries of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from dataclasses import dataclass
+
+from iclal.audio.speaking import Voice
+from iclal.data.manifest import Utterance
+from iclal.data.world import words
+
+NOTE_WORDS = words.SPEAKERS + words.PACES + words.SURROUNDINGS
+
+ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029", "en-us-nyc")
+TEST_ACCENT = "en-gb-x-rp"
+
+# eSpeak NG's variants that sound like a person. A few are kept for the test: no part of the project hears them before.
+MEN = tuple(
+    "m1 m2 m4 m5 m6 m7 m8 adam Alex Andy Denis Gene Gene2 Hugo Jacky Lee Marco Mario Mike Reed antonio boris "
+    "david ed edward edward2 gustave ian iven iven2 john marcelo max michel miguel norbert pablo paul pedro rob robert "
+    "sandro victor zac".split()
+)
+WOMEN = tuple("f1 f2 f3 f5 Andrea Annie anika aunty grandma shelby steph steph2".split())
+TEST_MEN = ("m3", "Michael", "benjamin", "travis", "quincy", "mike2")
+TEST_WOMEN = ("f4", "belinda", "linda", "steph3")
+
+SLOW_WPM, FAST_WPM = (105, 130), (195, 215)  # what the notes "slow" and "fast" mean, in words a minute
+EVEN_WPM = (140, 185)
+
+
+@dataclass(frozen=True)
+class Casting:
+    """A voice for one passage, and what a listener would note of it."""
+
+    voice: Voice
+    speaker: str  # of words.SPEAKERS
+    pace: str  # of words.PACES, or "" where it is neither
+    surroundings: str  # of words.SURROUNDINGS: whether noise is to be added
+
+
+def cast(rng: random.Random, part: str, noisy_share: float = 0.3) -> Casting:
+    """A voice of the part: the test's variants in any accent, its own among them; else the other variants."""
+    test = part == "test"
+    accent = rng.choice((*ACCENTS, TEST_ACCENT, TEST_ACCENT)) if test else rng.choice(ACCENTS)
+    speaker = rng.choices(words.SPEAKERS, (0.4, 0.35, 0.25))[0]
+    if speaker == "man":
+        variant, pitch = rng.choice(TEST_MEN if test else MEN), rng.randint(25, 60)
+    else:
+        variant = rng.choice(TEST_WOMEN if test else WOMEN)
+        pitch = rng.randint(90, 99) if speaker == "child" else rng.randint(35, 65)
+    pace = rng.choices((*words.PACES, ""), (0.25, 0.25, 0.5))[0]
+    rate_wpm = rng.randint(*{"slow": SLOW_WPM, "fast": FAST_WPM, "": EVEN_WPM}[pace])
+    surroundings = "noisy" if rng.random() < noisy_share else "quiet"
+    return Casting(Voice(accent, variant, rate_wpm, pitch), speaker, pace, surroundings)
+
+
+def with_note(utterance: Utterance, speaker: str = "", pace: str = "", surroundings: str = "") -> Utterance:
+    """The utterance with its note, e.g. "[ woman fast noisy ]", and the same as facts. Empty parts are not told."""
+    known = {"speaker": speaker, "pace": pace, "surroundings": surroundings}
+    told = {name: value for name, value in known.items() if value}
+    assert all(value in NOTE_WORDS for value in told.values()), told
+    note = f"[ {' '.join(told.values())} ]" if told else None
+    return dataclasses.replace(utterance, voice=note, facts=utterance.facts | told)
+
+
+def without_note(text: str) -> str:
+    """The words of a rich transcript, its note left out."""
+    words, bracket, _ = text.partition("[")
+    return words.strip() if bracket else text

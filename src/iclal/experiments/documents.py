@@ -1,0 +1,279 @@
+"""Documents that teach the tiny language model to use its context: the tasks in text, easy ones first.
+
+A document is a row of solved items, written by the same template as any prompt; every answer counts in the loss. What
+there is to learn grows with the share of training done (`Stage`): copying of random words, one sentence, several that
+compete; label words bound to a single word, to a word among others, to a sentence.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from iclal.data.demonstrations import draw, query, seeded
+from iclal.data.manifest import Utterance
+from iclal.data.prompt import Clip, Prompt, Template, Text, fill, read_transcript
+from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
+from iclal.data.tasks.episode import Episode
+from iclal.data.world import names, sentences, voices, words
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+PART = "language-model"
+POOL_SIZE = 1500
+STEPS_PER_POOL = 24
+# How often which document is drawn. `several`: several questions about one clip. Labels come hardest, so most often.
+_KINDS = {
+    "transcript": 0.10,
+    "questions": 0.08,
+    "several": 0.24,
+    "summary": 0.08,
+    "pattern": 0.14,
+    "labels": 0.30,
+    "voice": 0.06,
+}
+WORD_VALUES = {
+    "colour": words.COLOURS,
+    "place": words.PLACES,
+    "day": words.DAYS,
+    "thing": words.THINGS,
+    "number": words.NUMBERS,
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What documents hold at one share of training (0 to 1)."""
+
+    share: float
+
+    @property
+    def easy_share(self) -> float:
+        """Copies of random words and single sentences, so that copying comes first."""
+        return 0.9 if self.share < 0.05 else 0.25 if self.share < 0.15 else 0.04
+
+    def sentences(self, rng: random.Random) -> tuple[int, int]:
+        most = 1 if self.share < 0.03 else 2 if self.share < 0.15 else 3 if self.share < 0.25 else 4
+        count = rng.choices((1, 2, 3, 4), (0.25, 0.3, 0.25, 0.2))[0]
+        return (min(count, most),) * 2
+
+    def label_words_around(self, rng: random.Random) -> int | None:
+        """How many random words stand around the class word of a label clip; None for whole sentences."""
+        if self.share > 0.25 and rng.random() < (0.6 if self.share < 0.5 else 0.8):
+            return None
+        return rng.randint(0, 0 if self.share < 0.1 else 3 if self.share < 0.2 else 9)
+
+    @property
+    def long_share(self) -> float:
+        """Documents behind up to 1,000 filler tokens, dear, therefore late."""
+        return 0.0 if self.share < 0.5 else 0.015
+
+
+@dataclass(frozen=True)
+class Document:
+    """Token ids of a document and, for each, the weight of its prediction in the loss (0: none)."""
+
+    ids: list[int]
+    weights: list[float]
+    kind: str
+
+
+class Pool:
+    """Passages for some steps' documents, by what the tasks need of them."""
+
+    def __init__(
+        self, seed: int, number: int, stage: Stage, part: str = PART, taste: sentences.Taste | None = None
+    ) -> None:
+        rng = seeded("pool", seed, number, part)
+        self.stage, self._part, self._taste = stage, part, taste
+        self.passages = [self._passage(rng, f"{number}-{i}") for i in range(POOL_SIZE)]
+        self.single = [p for p in self.passages if len(p.extra["frames"]) == 1]
+        self.rich = [p for p in self.passages if len(pattern.attributes_of(p)) >= 4]
+        self.voiced = [p for p in self.passages if p.voice]
+        self.label_words = names.name_list(40, "label", seed=rng.randrange(10**9))
+        self.values = _frequent_values(self.single, WORD_VALUES, 6)
+        self.voice_values = _frequent_values(self.voiced, voice.CANDIDATES, 8)
+
+    def _passage(self, rng: random.Random, id: str) -> Utterance:
+        single = rng.random() < 0.35
+        taste = self._taste or sentences.Taste(self.stage.sentences(rng))
+        if single:
+            taste = dataclasses.replace(taste, sentences=(1, 1))
+        utterance = sentences.passage(rng, id, self._part, taste)
+        if rng.random() < 0.3:
+            note = (rng.choice(values) if rng.random() < 0.8 else "" for values in voice.CANDIDATES.values())
+            utterance = voices.with_note(utterance, *note)
+        return utterance
+
+
+def _frequent_values(pool: list[Utterance], wanted: dict[str, tuple[str, ...]], least: int) -> dict[str, list[str]]:
+    """By attribute, the values that at least `least` utterances of the pool have."""
+    found: dict[str, list[str]] = {}
+    for attribute, values in wanted.items():
+        seen = [utterance.facts.get(attribute) for utterance in pool]
+        found[attribute] = [value for value in values if seen.count(value) >= least]
+    return found
+
+
+def document(pool: Pool, rng: random.Random, template: Template, tokenize: Tokenize) -> Document:
+    """One document of the pool's stage."""
+    kind, prompt = _draw_prompt(pool, rng, template)
+    if rng.random() < pool.stage.long_share:
+        prompt = (Text(_filler(pool, rng) + template.end), *prompt)
+    return tokenize.document(fill(prompt, read_transcript), kind)
+
+
+def _filler(pool: Pool, rng: random.Random) -> str:
+    """Some hundred words of passages that no answer needs."""
+    passages = [rng.choice(pool.passages).text or "" for _ in range(rng.randint(10, 60))]
+    return " ".join(passages)
+
+
+def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[str, Prompt]:
+    easy = rng.random() < pool.stage.easy_share
+    kind = rng.choices(list(_KINDS), list(_KINDS.values()))[0]
+    if easy and kind != "labels":
+        kind = rng.choice(("copy", "copy", "several", "transcript", "summary"))
+    passages = pool.single if easy else pool.passages
+    shots = rng.choices((0, 1, 2, 3, 4, 6, 8), (0.3, 0.15, 0.15, 0.1, 0.15, 0.05, 0.1))[0]
+    if kind == "copy":
+        passages = [_random_words(rng, i) for i in range(5)]
+        episode, shots = transcript.episode(rng), rng.randint(0, 3)
+    elif kind == "several":
+        return kind, _several_questions(rng, rng.choice(passages), template)
+    elif kind == "transcript":
+        episode, shots = transcript.episode(rng), rng.choice((0, 0, 1, 2, 4))
+        if rng.random() < 0.1:  # clips without speech, among others that are not
+            passages = [Utterance(f"silence-{i}", text="") for i in range(4)] + rng.sample(passages, 4)
+    elif kind == "questions":
+        episode = questions.episode(rng)
+    elif kind == "summary":
+        episode, shots = summary.episode(rng), rng.choice((0, 0, 1, 1, 2, 4))
+    elif kind == "pattern":
+        episode, passages, shots = pattern.episode(rng), pool.rich, rng.choice((1, 2, 2, 3, 4))
+    elif kind == "labels":
+        episode, passages, shots = _labels(pool, rng)
+    else:
+        passages = pool.voiced
+        if rng.random() < 0.5 and shots >= 2:
+            episode, shots = voice.bound_episode(rng, pool.label_words, pool.voice_values), rng.choice((4, 6, 8))
+        else:
+            episode = voice.episode(rng)
+    return kind, solved(episode, passages, shots, rng, template)
+
+
+def _labels(pool: Pool, rng: random.Random) -> tuple[Episode, list[Utterance], int]:
+    around = pool.stage.label_words_around(rng)
+    ways = rng.choice((2, 2, 3, 4))
+    values = pool.values if around is None else WORD_VALUES
+    episode = labels.episode(rng, pool.label_words, values, ways)
+    passages = pool.single
+    if around is not None:
+        passages = _word_clips(rng, episode, around)
+    return episode, passages, min(ways * rng.choice((2, 2, 3, 4)), 12)
+
+
+def _word_clips(rng: random.Random, episode: Episode, around: int) -> list[Utterance]:
+    """Clips of a class word among `around` random words, enough for an episode's demonstrations and query."""
+    all_words = _plain_words()
+    clips: list[Utterance] = []
+    for attribute, values in WORD_VALUES.items():
+        for value in values:
+            probe = Utterance("", facts={attribute: value})
+            if episode.group is None or episode.group(probe) is None:
+                continue
+            for i in range(5):
+                said = [rng.choice(all_words) for _ in range(around)]
+                said.insert(rng.randint(0, around), value)
+                clips.append(Utterance(f"{value}-{i}", text=" ".join(said), facts={attribute: value}))
+    return clips
+
+
+def solved(episode: Episode, passages: list[Utterance], shots: int, rng: random.Random, template: Template) -> Prompt:
+    """Demonstrations and query, the query's answer too, as one run of pieces."""
+    last = query(episode, passages, rng)
+    items = draw(episode, passages, shots, rng, exclude={last.clip.id})
+    example = template.example("", episode.instruction, items, last, instruction_first=rng.random() < 0.75)
+    return (*example.prompt, _answer(last.answer, template))
+
+
+def _several_questions(rng: random.Random, passage: Utterance, template: Template) -> Prompt:
+    """Several questions about one clip: more answers for the same tokens of context."""
+    asked = list(passage.questions)
+    rng.shuffle(asked)
+    pieces: list = [Text(rng.choice(questions.INSTRUCTIONS) + template.end)] if rng.random() < 0.75 else []
+    pieces += [Text(template.clip_cue), Clip(passage), Text(template.end)]
+    for question in asked[:6]:
+        pieces += [Text(f"{template.question_cue} {question.question}{template.end}{template.answer_cue}")]
+        pieces += [_answer(question.answers[0], template)]
+    return tuple(pieces)
+
+
+def _answer(answer: str, template: Template) -> Text:
+    return Text(f" {answer}{template.end}" if answer else template.end, is_answer=True)
+
+
+def _random_words(rng: random.Random, number: int) -> Utterance:
+    """A clip of random words, a third of them invented: copying by position, not by likelihood."""
+    plain = _plain_words()
+    said = [
+        names.draw_name(rng, "name") if rng.random() < 0.35 else rng.choice(plain) for _ in range(rng.randint(2, 9))
+    ]
+    return Utterance(f"words-{number}", text=" ".join(said) + ".")
+
+
+_PLAIN_WORDS: list[str] = []
+
+
+def _plain_words() -> list[str]:
+    if not _PLAIN_WORDS:
+        _PLAIN_WORDS.extend(sentences.lexicon())
+    return _PLAIN_WORDS
+
+
+class Tokenize:
+    """Pieces to ids with a memory: wordings recur thousands of times."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self._encode = tokenizer.backend_tokenizer.encode
+        self._start = tokenizer.bos_token_id
+        self._known: dict[str, list[int]] = {}
+
+    def ids(self, text: str) -> list[int]:
+        known = self._known.get(text)
+        if known is None:
+            known = self._encode(text, add_special_tokens=False).ids
+            if len(self._known) < 200_000:
+                self._known[text] = known
+        return known
+
+    def document(self, prompt: Prompt, kind: str = "") -> Document:
+        """Ids with one start token in front; each answer of n tokens weighs sqrt(n) in the loss, end token included."""
+        ids, weights = [self._start], [0.0]
+        for piece in prompt:
+            answer = isinstance(piece, Text) and piece.is_answer
+            text = piece.text if isinstance(piece, Text) or not piece.text else " " + piece.text
+            new = self.ids(text)
+            ids += new
+            weights += [len(new) ** -0.5 if answer else 0.0] * len(new)
+        return Document(ids, weights, kind)
+
+
+def world_tokenizer(template: Template = Template()) -> PreTrainedTokenizerFast:
+    """The tokenizer of the world's spoken and written words."""
+    from iclal.experiments.tokenizer import build_tokenizer
+
+    wordings = [w for task in (transcript, questions, summary, pattern, labels) for w in task.INSTRUCTIONS]
+    wordings += [w for task in (transcript, questions, summary, pattern, labels) for w in task.HELD_OUT_INSTRUCTIONS]
+    wordings += [w for asked in voice.INSTRUCTIONS.values() for w in asked]
+    written = [w for wording in wordings for w in wording.split() if w[0] != "{"]
+    written += [*labels.ATTRIBUTES, *voices.NOTE_WORDS, "yes", "no", "[", "]"]
+    lexicon = dict.fromkeys([*sentences.lexicon(), *sentences.question_words(), *written])
+    cues = (template.clip_cue.strip(":"), template.question_cue.strip(":"))
+    first_words = dict.fromkeys([*cues, *(wording.split()[0] for wording in wordings)])
+    tokenizer = build_tokenizer([*first_words, *(" " + w for w in lexicon)], names.SYLLABLES, names.NAME_LIKE_WORDS)
+    assert len(tokenizer.encode(template.end, add_special_tokens=False)) == 1
+    return tokenizer

@@ -1,0 +1,217 @@
+"""The tiny wav2vec 2.0 encoder: pretrained on characters, without the language model or its tokens."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+from transformers import Wav2Vec2Config
+
+from iclal.audio.reading import SAMPLE_RATE
+from iclal.data.world import speech
+from iclal.data.world.sentences import Taste
+from iclal.evaluation.metrics import total_word_errors
+from iclal.experiments.listening import UNCHANGED, Recordings, human_speech, no_speech
+from iclal.model.encoder import Encoder, EncoderSettings
+from iclal.settings import Settings
+from iclal.training.batches import Ahead, BatchBudget, Plan, Size
+from iclal.training.train import FitResult, OptimizerSettings, SimpleBatch, StepLoss, TrainSettings, fit
+
+ALPHABET = " 'abcdefghijklmnopqrstuvwxyz"
+BLANK = len(ALPHABET)
+HALVES = 2  # characters come faster than 25 a second, so each frame gives two CTC steps
+
+
+class EncoderRecipe(Settings):
+    """Size, data and training of the tiny encoder."""
+
+    width: int = 192
+    layers: int = 4
+    heads: int = 4
+    channels: int = 192
+    passages: int = Field(default=4000, gt=0)  # of synthetic speech, about 5 s each
+    digit_strings: int = 300  # of human digits, joined
+    no_speech: int = 150
+    batch_seconds: float = 40.0
+    data: Path = Path("data")
+    train: TrainSettings = TrainSettings(
+        steps=8000,
+        optimizer=OptimizerSettings(learning_rate=1.5e-3, weight_decay=0.01, warmup_steps=300, decay_share=0.4),
+        log_every_steps=50,
+        validate_every_steps=500,
+        save_every_steps=None,
+        save_every_minutes=5,
+        threads=1,
+    )
+
+
+def build(recipe: EncoderRecipe) -> Encoder:
+    """An untrained encoder at 25 frames a second, its first convolution set to a bank of mel-spaced Gabor filters."""
+    config = Wav2Vec2Config(
+        hidden_size=recipe.width,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        intermediate_size=4 * recipe.width,
+        conv_dim=(recipe.channels,) * 3,
+        conv_kernel=(400, 4, 4),
+        conv_stride=(160, 2, 2),
+        conv_bias=True,
+        feat_extract_norm="layer",
+        do_stable_layer_norm=True,
+        num_conv_pos_embeddings=32,
+        num_conv_pos_embedding_groups=8,
+        num_feat_extract_layers=3,
+        hidden_dropout=0.05,
+        attention_dropout=0.05,
+        activation_dropout=0.0,
+        feat_proj_dropout=0.0,
+        layerdrop=0.0,
+        mask_time_prob=0.08,
+        mask_time_length=4,
+        mask_feature_prob=0.0,
+        vocab_size=1,
+    )
+    encoder = Encoder(EncoderSettings(config=config.to_diff_dict()))
+    first = cast(nn.Conv1d, encoder.network.feature_extractor.conv_layers[0].conv)
+    with torch.no_grad():
+        first.weight.copy_(_gabor_bank(recipe.channels, first.kernel_size[0])[:, None])
+    return encoder
+
+
+def _gabor_bank(channels: int, kernel_samples: int) -> Tensor:
+    """Windowed cosines [C, K]: `channels` / 4 mel-spaced frequencies from 60 Hz to 7.6 kHz, in four phases each.
+
+    A random first layer needs hours to find filters of this kind; they stay trainable.
+    """
+    low, high = (2595 * math.log10(1 + hz / 700) for hz in (60.0, 7600.0))
+    mel = torch.linspace(low, high, channels // 4)
+    hz = 700 * (10 ** (mel / 2595) - 1)
+    seconds = (torch.arange(kernel_samples) - kernel_samples / 2) / SAMPLE_RATE
+    phases = torch.arange(4) * math.pi / 2
+    waves = torch.cos(2 * math.pi * hz[:, None, None] * seconds + phases[:, None])
+    bank = (waves * torch.hann_window(kernel_samples)).reshape(-1, kernel_samples)
+    return bank / bank.norm(dim=1, keepdim=True) * 0.5
+
+
+class CharacterModel(nn.Module):
+    """An encoder with a character head that is thrown away after pretraining."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.norm = nn.LayerNorm(encoder.width)
+        self.output = nn.Linear(encoder.width, HALVES * (len(ALPHABET) + 1))
+
+    def forward(self, waveforms: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Log-probabilities [B, 2F, characters + blank] and how many of the 2F each clip has."""
+        frames_BFE, num_frames_B = self.encoder(waveforms)
+        logits = self.output(self.norm(frames_BFE))
+        logits = logits.reshape(len(waveforms), -1, len(ALPHABET) + 1)
+        return logits.float().log_softmax(-1), HALVES * num_frames_B
+
+
+@dataclass(frozen=True)
+class HeardBatch:
+    """Waveforms with the text that was said."""
+
+    waveforms: list[Tensor]
+    texts: list[str]
+
+
+def characters(text: str) -> list[int]:
+    """Character ids of a text; what the alphabet lacks (full stops) is left out."""
+    return [ALPHABET.index(letter) for letter in text.lower() if letter in ALPHABET]
+
+
+def _loss(model: CharacterModel, batch: HeardBatch) -> StepLoss:
+    """CTC, summed over clips; counted in characters, one for a clip without any."""
+    log_probs, steps_B = model(batch.waveforms)
+    ids = [characters(text) for text in batch.texts]
+    lengths = torch.tensor([len(each) for each in ids])
+    targets = torch.tensor([letter for each in ids for letter in each], dtype=torch.long)
+    loss = F.ctc_loss(
+        log_probs.transpose(0, 1), targets, steps_B, lengths, blank=BLANK, reduction="sum", zero_infinity=True
+    )
+    return StepLoss(loss, float(lengths.clamp_min(1).sum()))
+
+
+def read_greedily(log_probs_FC: Tensor) -> str:
+    """The text of CTC's greedy path."""
+    ids = torch.unique_consecutive(log_probs_FC.argmax(-1)).tolist()
+    return " ".join("".join(ALPHABET[id] for id in ids if id != BLANK).split())
+
+
+def training_speech(recipe: EncoderRecipe) -> Recordings:
+    """Everything the encoder is trained on."""
+    recordings = Recordings(speech.speak_passages("ears", recipe.passages, seed=1))
+    for other in (
+        human_speech(recipe.data, digit_strings=recipe.digit_strings, sentences=True),
+        no_speech(recipe.data, recipe.no_speech, seed=1),
+    ):
+        recordings.include(other)
+    return recordings
+
+
+def pretrain(recipe: EncoderRecipe, run_folder: Path, *, resume: bool = False, quiet: bool = False) -> FitResult:
+    """Train, or go on with, the encoder of a recipe; validated by word error rate on held-out sentences."""
+    torch.manual_seed(recipe.train.seed)
+    recordings = training_speech(recipe)
+    model = CharacterModel(build(recipe))
+    seed, micro_batches = recipe.train.seed, recipe.train.micro_batches
+    sizes = {id: Size(frames=recordings.num_samples(id)) for id in recordings.utterances}
+    budget = BatchBudget(max_frames=int(recipe.batch_seconds * SAMPLE_RATE), max_items=32)
+    plan = Plan(sizes, budget, seed, short_first_epochs=1)
+
+    def draw(step: int, micro: int) -> SimpleBatch:
+        number = step * micro_batches + micro
+        ids = plan.batch(number)
+        waveforms = [torch.from_numpy(recordings.draw(id, seed, number // plan.batches_per_epoch)) for id in ids]
+        texts = [recordings.utterances[id].text or "" for id in ids]
+        seconds = sum(len(waveform) for waveform in waveforms) / SAMPLE_RATE
+        return SimpleBatch(HeardBatch(waveforms, texts), ids, {"audio_seconds": seconds})
+
+    checks = check_speech()
+    with Ahead(draw, micro_batches) as ahead:
+        return fit(
+            model,
+            {"encoder": list(model.parameters())},
+            ahead,
+            lambda batch: _loss(model, batch.content),
+            recipe.train,
+            run_folder,
+            recipe=recipe,
+            validate=lambda step: _word_error_rates(model, checks),
+            choose=("wer_known_voices", "min"),
+            digests={"plan": plan.digest()},
+            resume=resume,
+            quiet=quiet,
+        )
+
+
+def check_speech(count: int = 64) -> dict[str, Recordings]:
+    """Clean speech of known voices with new sentences (of the ears' part, another seed), to validate by.
+
+    No test voice is heard here: the best checkpoint must not be chosen by the test.
+    """
+    quiet = speech.speak_passages("ears", count, seed=2, taste=Taste((1, 3)), noisy_share=0.0)
+    noisy = speech.speak_passages("ears", count, seed=3, taste=Taste((1, 3)), noisy_share=1.0)
+    return {"known_voices": Recordings(quiet), "noisy": Recordings(noisy)}
+
+
+def _word_error_rates(model: CharacterModel, checks: dict[str, Recordings]) -> dict[str, float]:
+    rates = {}
+    for name, recordings in checks.items():
+        references, hypotheses = [], []
+        for id, utterance in recordings.utterances.items():
+            waveform = torch.from_numpy(recordings.draw(id, 0, 0, UNCHANGED))
+            log_probs, steps = model([waveform])
+            references.append((utterance.text or "").replace(".", ""))
+            hypotheses.append(read_greedily(log_probs[0, : int(steps[0])]))
+        rates[f"wer_{name}"] = total_word_errors(references, hypotheses).wer
+    return rates

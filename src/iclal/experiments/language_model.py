@@ -1,0 +1,243 @@
+"""The tiny language model: an OPT of a few million parameters, trained from scratch on the world's text.
+
+It stands for the 6.7 billion parameters that nobody can train in a test suite: an ordinary `OPTForCausalLM` on disk,
+which reads instructions and demonstrations, and which the ears meet as they would meet any other.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from iclal.data.demonstrations import seeded
+from iclal.data.prompt import Template, fill, read_transcript
+from iclal.data.tasks import labels, pattern, questions, summary, transcript
+from iclal.data.world import names, sentences
+from iclal.experiments import documents
+from iclal.experiments.documents import Document, Pool, Stage, Tokenize, world_tokenizer
+from iclal.experiments.seeded_init import seed_induction
+from iclal.settings import Settings
+from iclal.training.train import FitResult, OptimizerSettings, SimpleBatch, StepLoss, TrainSettings, fit
+
+if TYPE_CHECKING:
+    from transformers import OPTForCausalLM, PreTrainedTokenizerFast
+
+POSITIONS = 2048
+
+
+class LanguageModelRecipe(Settings):
+    """Size and training of the tiny language model."""
+
+    layers: int = Field(default=5, ge=2)
+    width: int = Field(default=192, gt=0)
+    head_width: int = Field(default=32, gt=0)
+    tokens_per_batch: int = Field(default=4096, gt=0)  # padded
+    unshifted_share: float = 0.3  # of documents that begin at position 0; the others anywhere they fit
+    template: Template = Template()
+    train: TrainSettings = TrainSettings(
+        steps=7000,
+        optimizer=OptimizerSettings(learning_rate=1.2e-3, weight_decay=0.05, warmup_steps=200, decay_share=0.5),
+        log_every_steps=50,
+        validate_every_steps=500,
+        save_every_steps=None,
+        save_every_minutes=5,
+        threads=1,
+    )
+
+
+def pretrain(recipe: LanguageModelRecipe, run_folder: Path, *, resume: bool = False, quiet: bool = False) -> FitResult:
+    """Train, or go on with, the language model of a recipe; validated by exact answers on unseen sentences."""
+    torch.manual_seed(recipe.train.seed)
+    tokenizer = world_tokenizer(recipe.template)
+    model = build(recipe, len(tokenizer))
+    draw = DocumentBatches(recipe, Tokenize(tokenizer))
+    checks = check_documents(recipe.template, Tokenize(tokenizer))
+    return fit(
+        model,
+        {"language_model": list(model.parameters())},
+        lambda step, micro: draw(step * recipe.train.micro_batches + micro),
+        lambda batch: _loss(model, batch.content),
+        recipe.train,
+        run_folder,
+        recipe=recipe,
+        validate=lambda step: exact_answers(model, checks),
+        choose=("mean", "max"),
+        resume=resume,
+        quiet=quiet,
+    )
+
+
+def build(recipe: LanguageModelRecipe, vocabulary_size: int) -> OPTForCausalLM:
+    """An untrained OPT, its first two layers set so that it copies from its context (`seeded_init.py`)."""
+    from transformers import OPTConfig, OPTForCausalLM
+
+    config = OPTConfig(
+        vocab_size=vocabulary_size,
+        hidden_size=recipe.width,
+        word_embed_proj_dim=recipe.width,
+        num_hidden_layers=recipe.layers,
+        ffn_dim=4 * recipe.width,
+        num_attention_heads=recipe.width // recipe.head_width,
+        max_position_embeddings=POSITIONS,
+        dropout=0.0,
+        attention_dropout=0.0,
+        layerdrop=0.0,
+        pad_token_id=1,
+        bos_token_id=2,
+        eos_token_id=2,
+    )
+    return seed_induction(OPTForCausalLM(config))
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Documents side by side, right-padded: ids [B, T], loss weights [B, T], first positions [B]."""
+
+    ids_BT: Tensor
+    weights_BT: Tensor
+    starts_B: Tensor
+
+
+class DocumentBatches:
+    """Batch `number` of the run: a pure function of the seed and the number, made a pool at a time."""
+
+    def __init__(self, recipe: LanguageModelRecipe, tokenize: Tokenize) -> None:
+        self._recipe, self._tokenize = recipe, tokenize
+        self._batches_of_run = recipe.train.steps * recipe.train.micro_batches
+        self._pool_number, self._batches = -1, []
+
+    def __call__(self, number: int) -> SimpleBatch:
+        pool_number, place = divmod(number, documents.STEPS_PER_POOL)
+        if pool_number != self._pool_number:
+            self._batches, self._pool_number = self._of_pool(pool_number), pool_number
+        batch = self._batches[place]
+        tokens = float(sum(len(document.ids) for document in batch))
+        rng = seeded("positions", self._recipe.train.seed, number)
+        content = collate(batch, rng, self._recipe.unshifted_share)
+        return SimpleBatch(content, [f"pool-{pool_number}-batch-{place}"], {"tokens": tokens})
+
+    def _of_pool(self, number: int) -> list[list[Document]]:
+        """Batches of documents of like length, in a random order."""
+        seed = self._recipe.train.seed
+        pool = Pool(seed, number, Stage(number * documents.STEPS_PER_POOL / self._batches_of_run))
+        rng = seeded("documents", seed, number)
+        batches: list[list[Document]] = []
+        while len(batches) < documents.STEPS_PER_POOL:
+            drawn = [documents.document(pool, rng, self._recipe.template, self._tokenize) for _ in range(400)]
+            batches += _cut(sorted(drawn, key=lambda d: len(d.ids)), self._recipe.tokens_per_batch)
+        rng.shuffle(batches)
+        return batches
+
+
+def _cut(drawn: list[Document], budget: int) -> list[list[Document]]:
+    """Documents in order of length as batches of at most `budget` padded tokens."""
+    batches: list[list[Document]] = [[]]
+    for document in drawn:
+        if batches[-1] and (len(batches[-1]) + 1) * len(document.ids) > budget:
+            batches.append([])
+        batches[-1].append(document)
+    return batches
+
+
+def collate(batch: list[Document], rng: random.Random, unshifted_share: float) -> TokenBatch:
+    """Documents to tensors. Most begin at a random position, so that every position is trained."""
+    longest = max(len(document.ids) for document in batch)
+    ids = torch.ones(len(batch), longest, dtype=torch.long)  # 1: padding, behind the text and never attended to
+    weights = torch.zeros(len(batch), longest)
+    starts = []
+    for row, document in enumerate(batch):
+        ids[row, : len(document.ids)] = torch.tensor(document.ids)
+        weights[row, : len(document.ids)] = torch.tensor(document.weights)
+        starts.append(0 if rng.random() < unshifted_share else rng.randint(0, POSITIONS - longest))
+    return TokenBatch(ids, weights, torch.tensor(starts))
+
+
+def _answer_logits(model: OPTForCausalLM, batch: TokenBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, targets and weights at the answer tokens of a batch alone."""
+    positions = batch.starts_B[:, None] + torch.arange(batch.ids_BT.shape[1])
+    decoder = model.model.decoder
+    hidden_BTD = decoder(input_ids=batch.ids_BT, position_ids=positions, use_cache=False).last_hidden_state
+    wanted = batch.weights_BT[:, 1:] > 0
+    return model.lm_head(hidden_BTD[:, :-1][wanted]), batch.ids_BT[:, 1:][wanted], batch.weights_BT[:, 1:][wanted]
+
+
+def _loss(model: OPTForCausalLM, batch: TokenBatch) -> StepLoss:
+    logits, targets, weights = _answer_logits(model, batch)
+    losses = F.cross_entropy(logits.float(), targets, reduction="none")
+    return StepLoss((losses * weights).sum(), float(weights.sum()))
+
+
+def check_documents(template: Template, tokenize: Tokenize, count: int = 64) -> dict[str, list[Document]]:
+    """Documents of the test's sentences, by task and shots; only the query's answer counts. `*`: unseen names."""
+    checks: dict[str, list[Document]] = {}
+    for part in ("train", "test"):
+        pool = _check_pool(part)
+        several = [p for p in pool.passages if len(p.extra["frames"]) > 1]
+        label_words = names.name_list(60, "label", part)
+
+        def bind(ways: int, pool: Pool = pool, words: tuple[str, ...] = label_words) -> Callable:
+            return lambda rng: labels.episode(rng, words, pool.values, ways)
+
+        cells = {
+            "transcript-0": (transcript.episode, pool.passages, 0),
+            "transcript-4": (transcript.episode, pool.passages, 4),
+            "questions-0": (questions.episode, pool.passages, 0),
+            "questions-0-several": (questions.episode, several, 0),
+            "questions-4": (questions.episode, pool.passages, 4),
+            "summary-0": (summary.episode, pool.passages, 0),
+            "summary-2": (summary.episode, pool.passages, 2),
+            "pattern-1": (pattern.episode, pool.rich, 1),
+            "pattern-4": (pattern.episode, pool.rich, 4),
+            "labels-2x2": (bind(2), pool.single, 4),
+            "labels-4x2": (bind(4), pool.single, 8),
+        }
+        for name, (episode, passages, shots) in cells.items():
+            rng = seeded("check", name, part)
+            drawn = [documents.solved(episode(rng), passages, shots, rng, template) for _ in range(count)]
+            found = [tokenize.document(fill(prompt, read_transcript), name) for prompt in drawn]
+            checks[name + ("*" if part == "test" else "")] = [_last_answer(document) for document in found]
+    return checks
+
+
+def _check_pool(name_part: str) -> Pool:
+    taste = sentences.Taste((1, 4), name_part=name_part)
+    return Pool(0, 0, Stage(1.0), part="test", taste=taste)
+
+
+def _last_answer(document: Document) -> Document:
+    """The document with no weight but on its last answer."""
+    first = len(document.weights)
+    while first and document.weights[first - 1] > 0:
+        first -= 1
+    return Document(document.ids, [0.0] * first + document.weights[first:], document.kind)
+
+
+def exact_answers(model: OPTForCausalLM, checks: dict[str, list[Document]]) -> dict[str, float]:
+    """Share of documents whose answer is greedily right, end token included, by check; and their mean.
+
+    Teacher forcing decides the same as greedy decoding here: an answer is exact only if every step before was.
+    """
+    shares: dict[str, float] = {}
+    for name, found in checks.items():
+        right = 0
+        for first in range(0, len(found), 16):
+            batch = collate(found[first : first + 16], random.Random(0), unshifted_share=1.0)
+            logits, targets, _ = _answer_logits(model, batch)
+            hits = (logits.argmax(-1) == targets).split((batch.weights_BT[:, 1:] > 0).sum(1).tolist())
+            right += sum(bool(hit.all()) for hit in hits)
+        shares[name] = right / len(found)
+    return shares | {"mean": sum(shares.values()) / len(shares)}
+
+
+def export(model: OPTForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write model (bfloat16) and tokenizer in the hub's layout."""
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
