@@ -1,0 +1,182 @@
+"""The report page put together: everything that the template shows, and the template filled."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from iclal.errors import DataError
+from iclal.evaluation.report_clips import read_clips, view_clips
+from iclal.evaluation.report_rows import ModelId, Scores
+from iclal.evaluation.report_sections import (
+    INPUT_MEANINGS,
+    INPUT_NAMES,
+    LOWER_IS_BETTER,
+    METRIC_NAMES,
+    Chart,
+    breakdowns,
+    compare_models,
+    main_table,
+    parity_rule,
+    shots_charts,
+    style,
+    training_charts,
+    what_comes_through,
+)
+from iclal.evaluation.report_words import (
+    PARITY_MOST,
+    PARITY_NEARLY_ALL,
+    headline_words,
+    interval,
+    outcome,
+    percent,
+    signed,
+)
+
+if TYPE_CHECKING:
+    from iclal.evaluation.report import Report
+
+_MAX_WORST = 20
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A figure that stands large at the top, with what it is and what it is to be compared with."""
+
+    name: str
+    value: str
+    note: str
+
+
+def render(report: Report, run_folder: Path) -> str:
+    """The page as text (see `report.render_html`)."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "interval": interval, "style": style}
+    template = environment.get_template("report.html.jinja")
+    return template.render(**_context(report, run_folder))
+
+
+def _context(report: Report, run_folder: Path) -> dict[str, Any]:
+    scores = report.scores
+    model = scores.headline()
+    charts, legend = shots_charts(scores, model) if model else ([], [])
+    clips = view_clips(read_clips(report.extras.get("clips", [])), run_folder)
+    table = main_table(scores, model) if model else None
+    paper = scores.paper()
+    used_inputs = dict.fromkeys(row["input"] for row in report.rows)
+    return {
+        "headline": headline_words(scores),
+        "findings": outcome(scores),
+        "tiles": _tiles(scores, model, report.meta) if model else [],
+        "model": model,
+        "model_label": scores.label(model) if model else "",
+        "condition": scores.condition,
+        "through": what_comes_through(scores, model) if model else [],
+        "table": table,
+        "shots_charts": charts,
+        "shots_legend": legend,
+        "curves": _curves(report.extras, scores.label(model) if model else ""),
+        "breakdowns": breakdowns(scores, model) if model else [],
+        "paper": compare_models(scores, [paper, model]) if paper and model else None,
+        "paper_label": scores.label(paper) if paper else "",
+        "models": compare_models(scores, scores.models) if len(scores.models) > 2 else None,
+        "clips": clips,
+        "figures": [clip for clip in clips if clip.figure],
+        "answered_by_models": [clip for clip in clips if clip.by_model and clip.fields.question],
+        "worst": list(report.extras.get("worst", []))[:_MAX_WORST],
+        "inputs": [(name, INPUT_NAMES[name], INPUT_MEANINGS[name]) for name in INPUT_NAMES if name in used_inputs],
+        "input_names": INPUT_NAMES,
+        "metric_names": METRIC_NAMES,
+        "lower_is_better": LOWER_IS_BETTER,
+        "notes": _notes(report.meta),
+        "parity_rule": parity_rule(),
+        "parity_words": (PARITY_NEARLY_ALL, PARITY_MOST),
+        "seeds": list(dict.fromkeys(row["seed"] for row in report.rows)),
+        "num_rows": len(report.rows),
+        "num_answers": sum(int(row["n"]) for row in report.rows if row["metric"] in ("exact", "wer")),
+    }
+
+
+def _tiles(scores: Scores, model: ModelId, meta: Mapping[str, Any]) -> list[Tile]:
+    """Up to four figures: parity, word errors, prefix against cascade, speed."""
+    tiles = []
+    for task in [task for task in ("questions", "summary", *scores.tasks) if task in scores.tasks]:
+        shots = scores.fair_shots(model, task)
+        parity = None if shots is None else scores.parity(model, task, shots)
+        if parity:
+            tiles.append(Tile(f"parity, {task}", f"{parity.value:.2f}", f"{shots}-shot; 1.00 is as good as text"))
+            break
+    wer = scores.find(model, "transcript", "wer")
+    if wer:
+        tiles.append(Tile("word error rate", percent(wer.value), f"{interval(wer)}, n = {wer.n:,}"))
+    differences = sorted(100 * difference for difference in scores.beside_cascade(model).values())
+    if differences:
+        # The median: one task that a transcript cannot serve at all would carry a mean away.
+        span = f"points, median of {len(differences)} tasks ({signed(differences[0])} to {signed(differences[-1])})"
+        tiles.append(Tile("prefix minus cascade", signed(statistics.median(differences)), span))
+    factor = meta.get("real_time_factor")
+    if isinstance(factor, int | float) and factor > 0:
+        # Below 1 it is seconds of work per second of speech, the usual sense of the word.
+        speed = 1 / factor if factor < 1 else factor
+        tiles.append(Tile("speed", f"{speed:,.0f}×", "faster than real time"))
+    return tiles
+
+
+def _curves(extras: Mapping[str, Any], first: str) -> list[tuple[str, list[Chart]]]:
+    """Training charts by model, the headline model first; listening losses kept apart are laid in.
+
+    Raises:
+        DataError: a point without a step.
+    """
+    curves: dict[str, list[Mapping[str, Any]]] = {
+        name: list(points) for name, points in extras.get("training_curves", {}).items()
+    }
+    for point in extras.get("listening", []):
+        losses = {name: value for name, value in point.items() if name not in ("model", "step")}
+        curves.setdefault(point.get("model", first), []).append({"step": point.get("step"), "listening": losses})
+    for name, points in curves.items():
+        for point in points:
+            if not isinstance(point.get("step"), int | float):
+                raise DataError(f"a point of {name}'s training curve has no step: {dict(point)}")
+    ordered = sorted(curves, key=lambda name: name != first)
+    return [(name, charts) for name in ordered if (charts := training_charts(curves[name]))]
+
+
+def _notes(meta: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """`meta` as titled lists of (name, value): plain values first, under "this run"."""
+    plain = [(_spoken(name), _written(value)) for name, value in meta.items() if not isinstance(value, Mapping)]
+    nested = [(_spoken(name), list(_paths(value))) for name, value in meta.items() if isinstance(value, Mapping)]
+    return [entry for entry in [("this run", plain), *nested] if entry[1]]
+
+
+def _paths(values: Mapping[str, Any], prefix: str = "") -> Sequence[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found += _paths(value, f"{prefix}{name} · ")
+        else:
+            found.append((f"{prefix}{_spoken(name)}", _written(value)))
+    return found
+
+
+def _spoken(name: str) -> str:
+    return str(name).replace("_", " ")
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_written(part) for part in value)
+    return str(value)

@@ -1,0 +1,297 @@
+"""Rows of a report: what a row must hold, and finding one score among them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from iclal.errors import DataError
+
+Row: TypeAlias = Mapping[str, Any]
+
+KEY_COLUMNS = (
+    "model",
+    "objective",
+    "connector",
+    "language_model",
+    "task",
+    "shots",
+    "input",
+    "condition",
+    "seed",
+    "metric",
+)
+VALUE_COLUMNS = ("value", "low", "high", "n")
+
+# In the order in which tables and charts show them; whatever else occurs comes behind, in order of appearance.
+INPUTS = (
+    "audio",
+    "ceiling",
+    "cascade",
+    "cascade-ctc",
+    "shuffled-audio",
+    "no-audio",
+    "wrong-labels",
+    "text-demos",
+    "chance",
+    "majority",
+)
+TASKS = ("transcript", "questions", "summary", "pattern", "labels", "voice")
+
+# What needs neither model nor clip.
+GUESSES = ("chance", "majority")
+
+# What no connector has a part in: one figure stands for every model with the same language model.
+MODEL_FREE_INPUTS = ("ceiling", *GUESSES)
+
+# Parity is a ratio: below this distance from chance the ceiling itself is too low to divide by.
+CEILING_ABOVE_CHANCE = 0.2
+
+
+def check_rows(rows: Iterable[Row]) -> None:
+    """Check rows as `report.json` holds them.
+
+    Raises:
+        DataError: a column is missing, a number is none or not finite, `low <= value <= high` does not hold, or two
+            rows share a key; names the row by its key.
+    """
+    seen: set[tuple[Any, ...]] = set()
+    for number, row in enumerate(rows, 1):
+        missing = [column for column in KEY_COLUMNS + VALUE_COLUMNS if column not in row]
+        if missing:
+            raise DataError(f"report row {number} ({describe_key(row)}) lacks {', '.join(missing)}")
+        _check_numbers(row, number)
+        key = tuple(row[column] for column in KEY_COLUMNS)
+        if key in seen:
+            raise DataError(
+                f"report row {number} repeats the key of an earlier one: {describe_key(row)}; "
+                "one of the key columns must differ, or the scores belong into one row"
+            )
+        seen.add(key)
+
+
+def describe_key(row: Row) -> str:
+    """A row's key as `column=value ...`, for messages."""
+    return " ".join(f"{column}={row[column]}" for column in KEY_COLUMNS if column in row)
+
+
+def _check_numbers(row: Row, number: int) -> None:
+    where = f"report row {number} ({describe_key(row)})"
+    for column in VALUE_COLUMNS + ("shots",):
+        value = row[column]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise DataError(f"{where}: {column} must be a finite number, found {value!r}")
+    for column, least in (("n", 1), ("shots", 0)):
+        if row[column] != int(row[column]) or row[column] < least:
+            raise DataError(f"{where}: {column} must be a whole number of at least {least}, found {row[column]!r}")
+    if not row["low"] <= row["value"] <= row["high"]:
+        raise DataError(
+            f"{where}: the interval must hold the value, found low {row['low']}, value {row['value']}, "
+            f"high {row['high']}"
+        )
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score with its 95 % interval; `n` counts answers, over all seeds."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    seeds: int = 1
+
+    def is_above(self, other: Score) -> bool:
+        """Whether this score is higher and the two intervals have no point in common."""
+        return self.low > other.high
+
+
+@dataclass(frozen=True)
+class ModelId:
+    """The columns that tell one trained model from another."""
+
+    model: str
+    objective: str
+    connector: str
+    language_model: str
+
+
+class Scores:
+    """Rows made searchable: one `Score` per model, task, metric, input, shots and condition, pooled over seeds.
+
+    Pooling takes the mean weighted by n and the widest interval, so that more seeds never look more certain than the
+    least certain of them.
+
+    `condition` is the one that tables and sentences speak of when none is named: "clean" where it occurs, else the
+    plain condition (no `name=value`) with the most rows.
+    """
+
+    def __init__(self, rows: Sequence[Row], condition: str | None = None) -> None:
+        self.rows = rows
+        self.condition = condition or _main_condition(rows)
+        self.models = list(dict.fromkeys(_model_id(row) for row in rows))
+        self.tasks = _in_order((row["task"] for row in rows), TASKS)
+        self.conditions = list(dict.fromkeys(row["condition"] for row in rows))
+        groups: dict[tuple[Any, ...], list[Row]] = {}
+        for row in rows:
+            key = (_model_id(row), row["task"], row["metric"], row["input"], int(row["shots"]), row["condition"])
+            groups.setdefault(key, []).append(row)
+        self._scores = {key: _pool(group) for key, group in groups.items()}
+
+    def find(
+        self,
+        model: ModelId,
+        task: str,
+        metric: str,
+        input: str = "audio",
+        shots: int = 0,
+        condition: str | None = None,
+    ) -> Score | None:
+        """The score at exactly this place, or None.
+
+        Inputs that no connector has a part in (ceiling, chance, majority) are also taken from another model's rows
+        with the same language model; chance and majority also from other shots, zero-shot first.
+        """
+        condition = condition or self.condition
+        models = [model]
+        if input in MODEL_FREE_INPUTS:
+            models += [other for other in self.models if other.language_model == model.language_model]
+        all_shots = [shots]
+        if input in GUESSES:
+            all_shots += self.shots(task)
+        for at in all_shots:
+            for candidate in models:
+                score = self._scores.get((candidate, task, metric, input, at, condition))
+                if score is not None:
+                    return score
+        return None
+
+    def parity(self, model: ModelId, task: str, shots: int, condition: str | None = None) -> Score | None:
+        """The parity row if there is one; else audio over ceiling where the ceiling stands above chance, else None.
+
+        The interval of a computed parity divides the audio's bounds by the ceiling's value.
+        """
+        row = self.find(model, task, "parity", "audio", shots, condition)
+        if row is not None:
+            return row
+        audio = self.find(model, task, "exact", "audio", shots, condition)
+        ceiling = self.find(model, task, "exact", "ceiling", shots, condition)
+        if audio is None or ceiling is None or not self.ceiling_stands(model, task, shots, condition):
+            return None
+        return Score(
+            audio.value / ceiling.value, audio.low / ceiling.value, audio.high / ceiling.value, audio.n, audio.seeds
+        )
+
+    def ceiling_stands(self, model: ModelId, task: str, shots: int, condition: str | None = None) -> bool:
+        """Whether the ceiling's lower bound is above chance by 0.2 (chance counts as 0 where no row gives it)."""
+        ceiling = self.find(model, task, "exact", "ceiling", shots, condition)
+        chance = self.find(model, task, "exact", "chance", shots, condition)
+        return ceiling is not None and ceiling.low > (chance.value if chance else 0.0) + CEILING_ABOVE_CHANCE
+
+    def fair_shots(self, model: ModelId, task: str) -> int | None:
+        """The fewest demonstrations at which the ceiling stands, or where it is highest if it stands nowhere.
+
+        One rule for all sentences that speak of a task in one figure, so that none picks the best. None where audio
+        and ceiling were not measured together.
+        """
+        cells = {
+            shots: ceiling.value
+            for shots in self.shots(task, model, "exact")
+            if self.find(model, task, "exact", "audio", shots)
+            and (ceiling := self.find(model, task, "exact", "ceiling", shots))
+        }
+        standing = [shots for shots in cells if self.ceiling_stands(model, task, shots)]
+        return standing[0] if standing else max(cells, key=lambda shots: cells[shots], default=None)
+
+    def beside_cascade(self, model: ModelId) -> dict[str, float]:
+        """Prefix minus cascade per task, exact, pooled over the shots that have both (mean weighted by n)."""
+        differences = {}
+        for task in self.tasks:
+            pairs = [
+                (audio, cascade)
+                for shots in self.shots(task, model, "exact")
+                if (audio := self.find(model, task, "exact", "audio", shots))
+                and (cascade := self.find(model, task, "exact", "cascade", shots))
+            ]
+            if pairs and task != "transcript":  # the cascade's transcript is the prefix's own
+                total = sum(audio.n for audio, _ in pairs)
+                differences[task] = sum((a.value - c.value) * a.n for a, c in pairs) / total
+        return differences
+
+    def shots(self, task: str, model: ModelId | None = None, metric: str | None = None) -> list[int]:
+        """The numbers of demonstrations that occur for a task, ascending, in the main condition."""
+        return sorted(
+            {
+                int(row["shots"])
+                for row in self.rows
+                if row["task"] == task
+                and row["condition"] == self.condition
+                and (model is None or _model_id(row) == model)
+                and (metric is None or row["metric"] == metric)
+            }
+        )
+
+    def inputs(self, model: ModelId, task: str | None = None, metric: str | None = None) -> list[str]:
+        """The inputs that occur for a model (and for its language model), in the order of `INPUTS`."""
+        return _in_order(
+            (
+                row["input"]
+                for row in self.rows
+                if (task is None or row["task"] == task)
+                and (metric is None or row["metric"] == metric)
+                and (
+                    _model_id(row) == model
+                    or (row["input"] in MODEL_FREE_INPUTS and row["language_model"] == model.language_model)
+                )
+            ),
+            INPUTS,
+        )
+
+    def headline(self) -> ModelId | None:
+        """The model that the page is about: the first whose connector is `ctc`, else the first of all."""
+        with_ctc = [model for model in self.models if model.connector == "ctc"]
+        return next(iter(with_ctc or self.models), None)
+
+    def paper(self) -> ModelId | None:
+        """The paper's setting beside it: connector `linear`, objective `transcription` alone; None where it is not."""
+        found = [m for m in self.models if m.connector == "linear" and m.objective == "transcription"]
+        others = [model for model in found if model != self.headline()]
+        return next(iter(others), None)
+
+    def label(self, model: ModelId) -> str:
+        """The model's name, with what tells it apart where another has the same name."""
+        twins = [other for other in self.models if other.model == model.model and other != model]
+        if not twins:
+            return model.model
+        columns = ("objective", "connector", "language_model")
+        telling = [getattr(model, c) for c in columns if any(getattr(t, c) != getattr(model, c) for t in twins)]
+        return f"{model.model} ({', '.join(telling)})"
+
+
+def _model_id(row: Row) -> ModelId:
+    return ModelId(str(row["model"]), str(row["objective"]), str(row["connector"]), str(row["language_model"]))
+
+
+def _main_condition(rows: Sequence[Row]) -> str:
+    counts = Counter(str(row["condition"]) for row in rows)
+    if "clean" in counts:
+        return "clean"
+    plain = {condition: count for condition, count in counts.items() if "=" not in condition}
+    return max(plain or counts or {"clean": 0}, key=lambda condition: (plain or counts)[condition])
+
+
+def _in_order(found: Iterable[str], known: Sequence[str]) -> list[str]:
+    """Distinct names, the known ones first and in their order."""
+    distinct = list(dict.fromkeys(found))
+    return [name for name in known if name in distinct] + [name for name in distinct if name not in known]
+
+
+def _pool(rows: Sequence[Row]) -> Score:
+    total = sum(int(row["n"]) for row in rows)
+    value = sum(row["value"] * row["n"] for row in rows) / total
+    low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
+    # Rounding in the mean must not push the value out of its own interval.
+    return Score(min(max(value, low), high), low, high, total, len(rows))
