@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -196,7 +197,7 @@ def _nearest(name: str, known: dict[str, str]) -> str:
 
 def speech_digest(speech: Speech, espeak_version: str) -> str:
     """The name of a spoken text in the cache: a function of text, voice and synthesiser."""
-    values = ["speech 1", espeak_version, speech.text, dataclasses.asdict(speech.voice)]
+    values = ["speech 2", espeak_version, speech.text, dataclasses.asdict(speech.voice)]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -211,6 +212,8 @@ def speak_all(
     Raises:
         SettingsError, AudioError, MissingError: as `Espeak`; files made so far stay.
     """
+    if workers < 1:
+        raise SettingsError(f"workers must be at least 1, found {workers}")
     folder = cache_folder() / "speech" if folder is None else folder
     with Espeak() as first:
         digests = [speech_digest(speech, first.version) for speech in speeches]
@@ -224,10 +227,9 @@ def speak_all(
 
 def _speak_missing(first: Espeak, missing: dict[Path, Speech], workers: int, progress: bool) -> None:
     """Speak into files, with `workers` programs side by side."""
-    others = [Espeak() for _ in range(workers - 1)]
-    programs = [first, *others]
     items = list(missing.items())
     bar = _Bar(len(items), progress)
+    programs = [first]
 
     def work(number: int) -> None:
         for path, speech in items[number::workers]:
@@ -237,18 +239,16 @@ def _speak_missing(first: Espeak, missing: dict[Path, Speech], workers: int, pro
             write_aside(path, encode(audio.samples, "FLAC"))
             bar.advance()
 
-    try:
-        with bar, ThreadPoolExecutor(workers) as pool:
-            futures = [pool.submit(work, number) for number in range(workers)]
-            try:
-                for future in futures:
-                    future.result()
-            except BaseException:
-                bar.stopped = True  # the other workers end after the text at hand
-                raise
-    finally:
-        for program in others:
-            program.close()
+    with ExitStack() as stack:
+        programs += [stack.enter_context(Espeak()) for _ in range(workers - 1)]
+        stack.enter_context(bar)
+        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        futures = [pool.submit(work, number) for number in range(workers)]
+        try:
+            for future in futures:
+                future.result()
+        finally:
+            bar.stopped = True  # after an error or Ctrl-C the other workers end with the text at hand
 
 
 class _Bar:
