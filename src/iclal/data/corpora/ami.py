@@ -189,7 +189,7 @@ class _Scene:
                 what_to_do = "fetch corpusResources/meetings.xml, or take headset-mix"
                 return place.problem("unknown-channel", f"no headset of {spoken[0].agent} is told", what_to_do)
             channel = speaker.channel
-        path = _recording(self.audio, self.meeting.id, self.microphone, channel, place)
+        path = recording(self.audio, self.meeting.id, self.microphone, channel, place)
         return path if isinstance(path, Problem) else Candidate(utterance, place, (path,), SAMPLE_RATE_HZ, pairs)
 
 
@@ -202,7 +202,7 @@ def _audio_folder(source: Path, options: Options) -> Path:
     return next((path for name in ("signals", "amicorpus", "wav_db") if (path := source / name).is_dir()), source)
 
 
-def _recording(audio: Path, meeting: str, microphone: str, channel: int | None, place: Place) -> Path | Problem:
+def recording(audio: Path, meeting: str, microphone: str, channel: int | None, place: Place) -> Path | Problem:
     """The path of a recording, as WAV or FLAC, in AMI's folders or directly; the official one where none is there."""
     file = f"{meeting}.{MICROPHONES[microphone].format(channel=channel)}"
     names = [
@@ -219,7 +219,7 @@ def _microphone(meeting: Meeting, audio: Path, options: Options) -> str:
     channels = [speaker.channel for speaker in meeting.speakers.values() if speaker.channel is not None]
     choices = [("headset", channels[0])] if channels and options.output == "segments" else []
     for microphone, channel in (*choices, ("headset-mix", None), ("array", None)):
-        path = _recording(audio, meeting.id, microphone, channel, Place(str(audio)))
+        path = recording(audio, meeting.id, microphone, channel, Place(str(audio)))
         if isinstance(path, Path) and path.is_file():
             return microphone
     return "none"
