@@ -17,10 +17,12 @@ from iclal.audio.reading import SAMPLE_RATE
 from iclal.data.world import speech
 from iclal.data.world.sentences import Taste
 from iclal.evaluation.metrics import total_word_errors
-from iclal.experiments.listening import UNCHANGED, Recordings, human_speech, no_speech
+from iclal.experiments.listening import human_speech, no_speech
 from iclal.model.encoder import Encoder, EncoderSettings
 from iclal.settings import Settings
 from iclal.training.batches import Ahead, BatchBudget, Plan, Size
+from iclal.training.checkpoint import load_weights
+from iclal.training.recordings import UNCHANGED, Recordings
 from iclal.training.train import FitResult, OptimizerSettings, SimpleBatch, StepLoss, TrainSettings, fit
 
 ALPHABET = " 'abcdefghijklmnopqrstuvwxyz"
@@ -171,7 +173,8 @@ def pretrain(recipe: EncoderRecipe, run_folder: Path, *, resume: bool = False, q
     def draw(step: int, micro: int) -> SimpleBatch:
         number = step * micro_batches + micro
         ids = plan.batch(number)
-        waveforms = [torch.from_numpy(recordings.draw(id, seed, number // plan.batches_per_epoch)) for id in ids]
+        audios = [recordings.draw(id, seed, number // plan.batches_per_epoch) for id in ids]
+        waveforms = [torch.from_numpy(audio.samples) for audio in audios]
         texts = [recordings.utterances[id].text or "" for id in ids]
         seconds = sum(len(waveform) for waveform in waveforms) / SAMPLE_RATE
         return SimpleBatch(HeardBatch(waveforms, texts), ids, {"audio_seconds": seconds})
@@ -209,9 +212,17 @@ def _word_error_rates(model: CharacterModel, checks: dict[str, Recordings]) -> d
     for name, recordings in checks.items():
         references, hypotheses = [], []
         for id, utterance in recordings.utterances.items():
-            waveform = torch.from_numpy(recordings.draw(id, 0, 0, UNCHANGED))
+            waveform = torch.from_numpy(recordings.draw(id, 0, 0, UNCHANGED).samples)
             log_probs, steps = model([waveform])
             references.append((utterance.text or "").replace(".", ""))
             hypotheses.append(read_greedily(log_probs[0, : int(steps[0])]))
         rates[f"wer_{name}"] = total_word_errors(references, hypotheses).wer
     return rates
+
+
+def export(recipe: EncoderRecipe, checkpoint: Path, folder: Path) -> None:
+    """Write a checkpoint's encoder, without its character head, in the hub's layout."""
+    model = CharacterModel(build(recipe))
+    load_weights(checkpoint, model)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.encoder.save(folder)

@@ -25,6 +25,7 @@ from iclal.experiments import documents
 from iclal.experiments.documents import Document, Pool, Stage, Tokenize, world_tokenizer
 from iclal.experiments.seeded_init import seed_induction
 from iclal.settings import Settings
+from iclal.training.checkpoint import load_weights
 from iclal.training.train import FitResult, OptimizerSettings, SimpleBatch, StepLoss, TrainSettings, fit
 
 if TYPE_CHECKING:
@@ -237,7 +238,10 @@ def exact_answers(model: OPTForCausalLM, checks: dict[str, list[Document]]) -> d
     return shares | {"mean": sum(shares.values()) / len(shares)}
 
 
-def export(model: OPTForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write model (bfloat16) and tokenizer in the hub's layout."""
+def export(recipe: LanguageModelRecipe, checkpoint: Path, folder: Path) -> None:
+    """Write a checkpoint as a model of the hub's layout: weights in bfloat16, tokenizer, and what it reached."""
+    tokenizer = world_tokenizer(recipe.template)
+    model = build(recipe, len(tokenizer))
+    load_weights(checkpoint, model)
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -61,9 +61,8 @@ class Optimizer:
         names = {id(parameter): name for name, parameter in module.named_parameters()}
         embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
         if isinstance(settings.learning_rate, dict) and (unknown := sorted(set(settings.learning_rate) - set(groups))):
-            raise SettingsError(
-                f"learning_rate names no trained group: {', '.join(unknown)}; there are: {list(groups)}"
-            )
+            known = ", ".join(groups)
+            raise SettingsError(f"learning_rate names {', '.join(unknown)}, which is no trained group; those: {known}")
         self.names = names
         self._parts: dict[str, torch.optim.Optimizer] = {}
         adamw: list[dict] = []

@@ -1,0 +1,259 @@
+"""Ears by recipe: data, model, lessons and batches put together, and given to `fit`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from iclal.audio.reading import SAMPLE_RATE, Audio
+from iclal.data.manifest import Utterance, read_manifest
+from iclal.data.prompt import Clip, Example, Item, Prompt, fill
+from iclal.errors import DataError, ModelError, SettingsError
+from iclal.evaluation.metrics import total_word_errors
+from iclal.evaluation.normalize import get_normalizer
+from iclal.model.encoder import Encoder
+from iclal.model.inference import score_targets, transcribe
+from iclal.model.language_model import LanguageModel
+from iclal.model.model import ICLAL, ModelSettings
+from iclal.model.saving import ASSETS, load_tensors, save
+from iclal.training.batches import Ahead, BatchBudget, Plan, Size
+from iclal.training.checkpoint import load_weights
+from iclal.training.dry_run import Estimate, estimate
+from iclal.training.lessons import draw_lessons
+from iclal.training.objectives import Case, EarsBatch, check_objectives, ears_loss
+from iclal.training.recipe import BUNDLED, EarsRecipe
+from iclal.training.recordings import UNCHANGED, Recordings
+from iclal.training.teacher import TeacherAnswer, teach
+from iclal.training.train import FitResult, SimpleBatch, fit
+
+_LONGEST_STRETCH = 1.15  # what augmentation may add to a clip's length
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Recordings to train on and, apart from them, to validate by."""
+
+    train: Recordings
+    validation: Recordings
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How training ended, and the folder of the chosen model."""
+
+    fit: FitResult
+    model: ICLAL
+    folder: Path
+
+
+def train_ears(
+    recipe: EarsRecipe, run_folder: Path, speech: Speech, *, resume: bool = False, quiet: bool = False
+) -> Trained:
+    """Train ears by the recipe, or go on; the best by free transcription of the validation clips is saved as a model.
+
+    Raises:
+        SettingsError, ModelError, DataError, TrainingError: what is amiss and what to do.
+    """
+    school = School(recipe, speech)
+    with Ahead(school.draw, recipe.train.micro_batches) as ahead:
+        result = fit(
+            school.model,
+            school.groups,
+            ahead,
+            lambda batch: ears_loss(school.model, batch.content, recipe.objectives),
+            recipe.train,
+            run_folder,
+            recipe=recipe,
+            validate=school.validate,
+            choose=("wer", "min"),
+            listen=school.listen,
+            frozen={"language model": school.model.language_model.network},
+            digests={"plan": school.plan.digest(), "recordings": speech.train.digest()},
+            worst=school.worst_batches(),
+            resume=resume,
+            quiet=quiet,
+        )
+    load_weights(result.checkpoint, school.model)
+    folder = run_folder / "model"
+    place = BUNDLED if recipe.language_model == BUNDLED else Path(recipe.language_model)
+    save(school.model.eval(), folder, language_model_path=place)
+    return Trained(result, school.model, folder)
+
+
+def estimate_ears(recipe: EarsRecipe, speech: Speech) -> Estimate:
+    """Memory and time that the recipe will take, found by a few steps without an update."""
+    school = School(recipe, speech)
+
+    def loss(batch: SimpleBatch):
+        return ears_loss(school.model, batch.content, recipe.objectives)  # type: ignore[arg-type]
+
+    return estimate(school.model, school.groups, school.draw, loss, recipe.train, school.worst_batches())
+
+
+def read_speech(recipe: EarsRecipe) -> Speech:
+    """The user's own speech: the recipe's manifests, or one divided by speaker.
+
+    Raises:
+        DataError: no utterance is left to train on or to validate by.
+    """
+    assert recipe.data.train is not None
+    everything = [u for u in read_manifest(recipe.data.train) if u.audio is not None and u.text is not None]
+    if recipe.data.validation is not None:
+        held_out = [u for u in read_manifest(recipe.data.validation) if u.audio is not None and u.text is not None]
+    else:
+        everything, held_out = hold_out(everything, recipe.data.validation_share, recipe.data.seed)
+    limit = recipe.data.max_seconds
+    speech = Speech(Recordings(everything, max_seconds=limit), Recordings(held_out, max_seconds=limit))
+    for name, recordings in (("train on", speech.train), ("validate by", speech.validation)):
+        if not recordings.utterances:
+            dropped = ", ".join(f"{count} {reason}" for reason, count in recordings.dropped.items()) or "none dropped"
+            raise DataError(f"{recipe.data.train}: no utterance with audio and text to {name} ({dropped})")
+    return speech
+
+
+def hold_out(utterances: Sequence[Utterance], share: float, seed: int) -> tuple[list[Utterance], list[Utterance]]:
+    """Utterances to train on and to validate by: whole speakers where there are at least three, else single clips."""
+    speakers = sorted({u.speaker for u in utterances if u.speaker})
+    keys = [u.speaker if len(speakers) >= 3 and u.speaker else u.id for u in utterances]
+    order = np.random.default_rng(seed).permutation(sorted(set(keys))).tolist()
+    chosen: set[str] = set()
+    wanted = max(1, round(share * len(utterances)))
+    while order and sum(key in chosen for key in keys) < wanted:
+        chosen.add(order.pop())
+    train = [u for u, key in zip(utterances, keys, strict=True) if key not in chosen]
+    return train, [u for u, key in zip(utterances, keys, strict=True) if key in chosen]
+
+
+def build_model(recipe: EarsRecipe) -> ICLAL:
+    """The recipe's frozen language model with ears to be trained."""
+    place = ASSETS / "language-model" if recipe.language_model == BUNDLED else Path(recipe.language_model)
+    device = choose_device(recipe.device)
+    language_model = LanguageModel.load(place, dtype=recipe.language_model_dtype, device=device)
+    encoder = Encoder.load(ASSETS / "encoder" if recipe.encoder == BUNDLED else Path(recipe.encoder))
+    settings = ModelSettings(
+        connector=recipe.connector,
+        template=recipe.template,
+        objective=recipe.objectives.words,
+        transcription_instruction=recipe.transcription_instruction,
+        window_seconds=recipe.window_seconds,
+    )
+    model = ICLAL(encoder, language_model, settings)
+    check_objectives(recipe.objectives, model)
+    if recipe.start is not None:
+        if not (recipe.start / "model.safetensors").is_file():
+            raise ModelError(f"start={recipe.start} is no model folder: it has no model.safetensors")
+        load_tensors(model, recipe.start / "model.safetensors")
+    return model
+
+
+def choose_device(name: str) -> str:
+    """The device of "auto", "cpu", "cuda" or "mps". Raises SettingsError for one that is not there."""
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return next(device for device in ("cuda", "mps", "cpu") if available[device])
+    if not available.get(name.partition(":")[0], False):
+        known = ", ".join(device for device, there in available.items() if there)
+        raise SettingsError(f"device '{name}' is not available here; use auto or one of {known}")
+    return name
+
+
+class School:
+    """Model, lessons and batches of one training."""
+
+    def __init__(self, recipe: EarsRecipe, speech: Speech) -> None:
+        self.recipe, self.speech = recipe, speech
+        torch.manual_seed(recipe.train.seed)
+        self.model = build_model(recipe)
+        encoder = list(self.model.encoder.parameters())
+        self.groups = {"connector": list(self.model.connector.parameters())}
+        if recipe.freeze_encoder:
+            self.model.encoder.requires_grad_(False)
+        else:
+            self.groups["encoder"] = encoder
+        self.lessons, self.answers = self._teach() if recipe.objectives.distillation else ({}, {})
+        sizes = {id: self._size([id]) for id in speech.train.utterances}
+        sizes |= {id: self._size(_clip_ids(example)) for id, example in self.lessons.items()}
+        budget = BatchBudget(max_frames=int(recipe.batch_seconds * SAMPLE_RATE), max_items=64)
+        self.plan = Plan(sizes, budget, recipe.train.seed)
+        self._check = [speech.validation.draw(id, 0, 0, UNCHANGED) for id in self._check_ids]
+
+    def _teach(self) -> tuple[dict[str, Example], dict[str, TeacherAnswer]]:
+        recordings = self.speech.train
+        utterances = [
+            dataclasses.replace(u, duration_seconds=recordings.num_samples(id) / SAMPLE_RATE)
+            for id, u in recordings.utterances.items()
+        ]
+        seconds = self.recipe.batch_seconds / _LONGEST_STRETCH
+        recipe = self.recipe
+        lessons = draw_lessons(utterances, recipe.teacher, recipe.template, recipe.train.seed, seconds)
+        answers = teach(self.model, lessons)
+        named = {example.id: example for example in lessons}
+        return named, {example.id: answer for example, answer in zip(lessons, answers, strict=True)}
+
+    def _size(self, clip_ids: Sequence[str]) -> Size:
+        samples = sum(self.speech.train.num_samples(id) for id in clip_ids)
+        return Size(frames=int(samples * _LONGEST_STRETCH))
+
+    def draw(self, step: int, micro: int) -> SimpleBatch:
+        """Batch `micro` of a step: clips and lessons, every clip drawn once."""
+        number = step * self.recipe.train.micro_batches + micro
+        return self._batch(self.plan.batch(number), number // self.plan.batches_per_epoch)
+
+    def _batch(self, ids: Sequence[str], epoch: int) -> SimpleBatch:
+        recordings, seed = self.speech.train, self.recipe.train.seed
+        clip_ids = [clip for id in ids for clip in (_clip_ids(self.lessons[id]) if id in self.lessons else [id])]
+        audios = {id: recordings.draw(id, seed, epoch, self.recipe.augment) for id in dict.fromkeys(clip_ids)}
+        cases = [
+            Case(fill(self.lessons[id].prompt, lambda u: audios[u.id]), self.answers[id])
+            for id in ids
+            if id in self.lessons
+        ]
+        content = EarsBatch([recordings.utterances[id] for id in audios], list(audios.values()), cases)
+        return SimpleBatch(content, ids, {"audio_seconds": sum(audio.duration_seconds for audio in audios.values())})
+
+    def worst_batches(self) -> list[SimpleBatch]:
+        """The largest batches, to be tried before the first step."""
+        return [self._batch(ids, 0) for ids in self.plan.worst_batches()]
+
+    @property
+    def _check_ids(self) -> list[str]:
+        return list(self.speech.validation.utterances)[: self.recipe.validation_clips]
+
+    @property
+    def _check_utterances(self) -> list[Utterance]:
+        return [self.speech.validation.utterances[id] for id in self._check_ids]
+
+    def validate(self, step: int) -> Mapping[str, float]:
+        """Word error rate of free transcription of the validation clips."""
+        normalize = get_normalizer("librispeech").apply
+        references = [normalize(u.text or "") for u in self._check_utterances]
+        heard = [normalize(transcript.text) for transcript in transcribe(self.model, self._check)]
+        return {"wer": total_word_errors(references, heard).wer}
+
+    def listen(self, step: int) -> Mapping[str, float]:
+        """Loss a token of the transcripts with the right clip, another's, and silence (law 12)."""
+        utterances = self._check_utterances
+        silence = [Audio(np.zeros_like(audio.samples), source="silence") for audio in self._check]
+        others = [*self._check[1:], *self._check[:1]]
+        losses = {}
+        for name, audios in (("right", self._check), ("other", others), ("silence", silence)):
+            prompts = [self._transcription_prompt(u, audio) for u, audio in zip(utterances, audios, strict=True)]
+            scores = score_targets(self.model, prompts, [u.text or "" for u in utterances])
+            losses[name] = -sum(map(sum, scores)) / sum(map(len, scores))
+        return losses
+
+    def _transcription_prompt(self, utterance: Utterance, audio: Audio) -> Prompt:
+        instruction = self.model.settings.transcription_instruction
+        if instruction is None:
+            return (audio,)
+        example = self.model.settings.template.example("", instruction, [], Item(utterance, ""))
+        return fill(example.prompt, lambda _: audio)
+
+
+def _clip_ids(example: Example) -> list[str]:
+    return [piece.utterance.id for piece in example.prompt if isinstance(piece, Clip)]

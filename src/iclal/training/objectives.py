@@ -1,0 +1,152 @@
+"""What the ears are trained by: transcription, alignment, distillation; each a sum over tokens, added by weight.
+
+* transcription (the paper's): the frozen language model reads [prefix; transcript] and the transcript's tokens are
+  scored. Needs no demonstration and no instruction, and teaches nothing else than to transcribe.
+* alignment: CTC of the clip's rich transcript over the language model's own tokens. The language model is never run.
+* distillation: the frozen model's own distribution over its own answer, given the transcript as text, is the target
+  for the same prompt with audio in it (AudioChatLlama, arXiv 2311.06753; Ultravox's code).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from iclal.audio.reading import Audio
+from iclal.data.manifest import Utterance
+from iclal.data.prompt import Prompt
+from iclal.errors import SettingsError
+from iclal.model.connector import CTCConnector, Prefixes
+from iclal.model.layout import lay_out, tokenize, tokenize_target
+from iclal.model.model import ICLAL
+from iclal.settings import Settings
+from iclal.training.step import StepLoss
+from iclal.training.teacher import TeacherAnswer
+
+
+class Objectives(Settings):
+    """Weights of the objectives; 0 leaves one out."""
+
+    transcription: float = Field(default=0.0, ge=0)
+    alignment: float = Field(default=0.0, ge=0)
+    distillation: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _one_at_least(self) -> Objectives:
+        if not (self.transcription or self.alignment or self.distillation):
+            raise ValueError("every objective has weight 0; give one a weight, e.g. objectives.alignment=1")
+        return self
+
+    @property
+    def words(self) -> str:
+        """The objectives in words, e.g. "alignment + distillation"; saved with the ears and written in reports."""
+        return " + ".join(name for name, weight in self.model_dump().items() if weight)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A prompt with audio whose answer the teacher gave."""
+
+    prompt: Prompt  # filled: Audio in its slots, objects of the batch's `audios`
+    answer: TeacherAnswer
+
+
+@dataclass(frozen=True)
+class EarsBatch:
+    """Clips, each heard once, and the cases that hold them."""
+
+    utterances: Sequence[Utterance]
+    audios: Sequence[Audio]
+    cases: Sequence[Case] = ()
+
+
+def check_objectives(objectives: Objectives, model: ICLAL) -> None:
+    """Raises SettingsError where the connector cannot be trained so."""
+    if objectives.alignment and not isinstance(model.connector, CTCConnector):
+        kind = model.settings.connector.kind
+        raise SettingsError(f"objectives.alignment needs the connector 'ctc', not '{kind}'; set it to 0")
+
+
+def ears_loss(model: ICLAL, batch: EarsBatch, objectives: Objectives) -> StepLoss:
+    """The batch's loss: sums by weight, counted in the tokens of all objectives.
+
+    Every clip passes the encoder once, whatever reads its prefix.
+    """
+    prefixes = model.hear(batch.audios)
+    total, count, parts = torch.zeros((), device=model.device), 0, {}
+    for name, weight, loss in (
+        ("alignment", objectives.alignment, alignment),
+        ("transcription", objectives.transcription, transcription),
+        ("distillation", objectives.distillation, distillation),
+    ):
+        if weight and (name != "distillation" or batch.cases):
+            sum, tokens = loss(model, batch, prefixes)
+            total, count = total + weight * sum, count + tokens
+            parts[name] = float(sum.detach())
+    return StepLoss(total, float(count), parts)
+
+
+def alignment(model: ICLAL, batch: EarsBatch, prefixes: Prefixes) -> tuple[Tensor, int]:
+    """CTC loss over the language model's tokens, summed over clips, and the tokens it is counted in.
+
+    The target is what a text slot would hold: a blank and the rich transcript. A clip without speech counts as one.
+    """
+    assert prefixes.log_probs_BFV1 is not None and prefixes.num_frames_B is not None
+    texts = [utterance.rich_text for utterance in batch.utterances]
+    ids = [model.language_model.ids(f" {text}") if text else [] for text in texts]
+    lengths = torch.tensor([len(each) for each in ids])
+    targets = torch.tensor([token for each in ids for token in each], dtype=torch.long, device=model.device)
+    sum = F.ctc_loss(
+        prefixes.log_probs_BFV1.transpose(0, 1),
+        targets,
+        prefixes.num_frames_B,
+        lengths.to(model.device),
+        blank=model.language_model.vocabulary_size,
+        reduction="sum",
+        zero_infinity=True,
+    )
+    return sum, int(lengths.clamp_min(1).sum())
+
+
+def transcription(model: ICLAL, batch: EarsBatch, prefixes: Prefixes) -> tuple[Tensor, int]:
+    """Cross-entropy of the transcript's tokens behind the bare prefix, as in the paper."""
+    end = model.settings.template.end
+    prompts: list[Prompt] = [(audio,) for audio in batch.audios]
+    targets = [tokenize_target(u.text or "", end, model.language_model) for u in batch.utterances]
+    logits_NV, _ = _target_logits(model, batch, prefixes, prompts, targets)
+    ids = torch.tensor([token for target in targets for token in target], device=model.device)
+    return F.cross_entropy(logits_NV.float(), ids, reduction="sum"), len(ids)
+
+
+def distillation(model: ICLAL, batch: EarsBatch, prefixes: Prefixes) -> tuple[Tensor, int]:
+    """Cross-entropy between the teacher's distribution (its most likely tokens) and the student's, over its answer."""
+    prompts = [case.prompt for case in batch.cases]
+    answers = [case.answer for case in batch.cases]
+    logits_NV, _ = _target_logits(model, batch, prefixes, prompts, [answer.token_ids for answer in answers])
+    log_probs_NV = logits_NV.float().log_softmax(-1)
+    ids_NK = torch.cat([answer.likely_ids for answer in answers]).to(model.device)
+    probs_NK = torch.cat([answer.likely_probs for answer in answers]).to(model.device)
+    return -(probs_NK * log_probs_NV.gather(1, ids_NK)).sum(), len(ids_NK)
+
+
+def _target_logits(
+    model: ICLAL,
+    batch: EarsBatch,
+    prefixes: Prefixes,
+    prompts: Sequence[Prompt],
+    targets: Sequence[tuple[int, ...]],
+) -> tuple[Tensor, Tensor]:
+    """Logits [N, V] at the targets' rows, and the example of each."""
+    numbers = {id(audio): number for number, audio in enumerate(batch.audios)}
+    counts = [len(rows) for rows in prefixes.rows]
+    layouts = [
+        lay_out(tokenize(prompt, model.language_model, lambda audio: numbers[id(audio)]), counts, target)
+        for prompt, target in zip(prompts, targets, strict=True)
+    ]
+    rows = model.target_logits(layouts, prefixes.rows)
+    return rows.logits_NV, rows.example_N

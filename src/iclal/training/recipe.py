@@ -1,0 +1,100 @@
+"""The recipe of ears: one settings class that composes those of the rooms. `iclal train RECIPE [key=value]...`."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from iclal.audio.augment import Augment
+from iclal.data.prompt import Template
+from iclal.errors import SettingsError
+from iclal.model.connector import ConnectorSettings, CTCSettings
+from iclal.settings import Settings
+from iclal.training.objectives import Objectives
+from iclal.training.recordings import QUIET
+from iclal.training.train import OptimizerSettings, TrainSettings
+
+BUNDLED = "bundled"
+
+
+class DataSettings(Settings):
+    """What the ears are trained on: a manifest, or the spoken world."""
+
+    train: Path | None = None  # a manifest; None: the spoken world
+    validation: Path | None = None  # a manifest; None: part of the above, held out by speaker where possible
+    validation_share: float = Field(default=0.1, gt=0, lt=1)
+    passages: int = Field(default=1000, gt=0)  # of the spoken world
+    human: Path | None = None  # the project's `data` folder: human digits and sounds without speech beside the world
+    digit_strings: int = 300
+    no_speech: int = 150
+    max_seconds: float = Field(default=20.0, gt=0)  # longer clips are dropped and counted
+    seed: int = 10
+
+
+class TeacherSettings(Settings):
+    """The prompts that the frozen model answers for `distillation`."""
+
+    examples: int = Field(default=1500, gt=0)
+    shots: tuple[int, ...] = (0, 0, 0, 1, 2)  # drawn from evenly
+    tasks: tuple[str, ...] = ("transcript", "questions", "summary", "pattern", "labels", "voice")
+
+
+class EarsRecipe(Settings):
+    """Everything that makes a training of ears what it is."""
+
+    about: str = ""  # what it is for, what it needs, what it reached
+    language_model: str = BUNDLED  # or a folder
+    language_model_dtype: str = "float32"
+    encoder: str = BUNDLED  # or a folder
+    start: Path | None = None  # a model folder whose ears to begin with, instead of a fresh connector
+    freeze_encoder: bool = False
+    connector: ConnectorSettings = CTCSettings()
+    objectives: Objectives = Objectives(alignment=1.0)
+    template: Template = Template()
+    transcription_instruction: str | None = None  # None: [audio; transcript], as the paper trains
+    window_seconds: float = Field(default=20.0, gt=0)
+    data: DataSettings = DataSettings()
+    teacher: TeacherSettings = TeacherSettings()
+    augment: Augment = QUIET
+    batch_seconds: float = Field(default=40.0, gt=0)  # of audio, padded
+    validation_clips: int = Field(default=48, gt=0)
+    device: str = "auto"
+    train: TrainSettings = TrainSettings(
+        steps=1000, optimizer=OptimizerSettings(learning_rate={"encoder": 3e-4, "connector": 3e-3})
+    )
+
+    @model_validator(mode="after")
+    def _instructed(self) -> EarsRecipe:
+        objectives = self.objectives
+        if objectives.transcription and not (objectives.alignment or objectives.distillation):
+            if self.transcription_instruction is not None:
+                raise ValueError("the transcription objective trains without an instruction: leave it out")
+        elif self.transcription_instruction is None:
+            raise ValueError(
+                "transcription_instruction is needed: without the transcription objective alone, the language model "
+                "has to be told to transcribe, e.g. 'write down what you hear'"
+            )
+        return self
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(
+        path.name.removesuffix(".yaml") for path in files("iclal.recipes").iterdir() if path.name.endswith(".yaml")
+    )
+
+
+def read_recipe(name: str, overrides: list[str] | tuple[str, ...] = ()) -> EarsRecipe:
+    """A recipe by name, or from a YAML file, with `key=value` on top.
+
+    Raises:
+        SettingsError: no such recipe (the known are listed), unknown keys, wrong values.
+    """
+    path = Path(name)
+    if name in recipe_names():
+        path = Path(str(files("iclal.recipes") / f"{name}.yaml"))
+    elif not path.is_file():
+        raise SettingsError(f"no recipe '{name}': give a YAML file or one of {', '.join(recipe_names())}")
+    return EarsRecipe.read(path, overrides)

@@ -1,0 +1,99 @@
+"""Recordings to train on: samples kept in memory as int16, changed by chance each time they are heard."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from iclal.audio.augment import Augment, add_noise, augment
+from iclal.audio.reading import SAMPLE_RATE, Audio, read_audio
+from iclal.data.manifest import Utterance
+from iclal.data.world.speech import NOISES, NOISY_SNR_DB
+from iclal.errors import DataError
+
+# The note "noisy" must stay true: noise is laid under noisy utterances alone, and only faintly under the others.
+QUIET = Augment(noise_probability=0.3, noise_snr_db=(30.0, 50.0), band_probability=0.2)
+UNCHANGED = Augment(
+    speed_probability=0,
+    tilt_probability=0,
+    room_probability=0,
+    noise_probability=0,
+    band_probability=0,
+    level_probability=0,
+)
+
+
+class Recordings:
+    """Utterances with their samples.
+
+    `dropped` counts, by reason, what was not taken; nothing is cut.
+    """
+
+    def __init__(self, utterances: Iterable[Utterance] = (), *, max_seconds: float = 20.0) -> None:
+        self.max_seconds = max_seconds
+        self.utterances: dict[str, Utterance] = {}
+        self.dropped: dict[str, int] = {}
+        self._samples: dict[str, np.ndarray] = {}
+        for utterance in utterances:
+            self.add(utterance, read_utterance(utterance))
+
+    def add(self, utterance: Utterance, samples: np.ndarray) -> None:
+        """Keep an utterance with its float32 samples, unless it is longer than the limit (counted in `dropped`).
+
+        Raises:
+            DataError: the id is there already.
+        """
+        if utterance.id in self.utterances:
+            raise DataError(f"two recordings have the id {utterance.id!r}; make ids unique")
+        if len(samples) > self.max_seconds * SAMPLE_RATE:
+            reason = f"longer than {self.max_seconds:g} s"
+            self.dropped[reason] = self.dropped.get(reason, 0) + 1
+            return
+        self.utterances[utterance.id] = utterance
+        self._samples[utterance.id] = (samples * 32767).astype(np.int16)
+
+    def include(self, other: Recordings) -> None:
+        """Add all of another set's recordings."""
+        self.utterances |= other.utterances
+        self._samples |= other._samples
+
+    def num_samples(self, id: str) -> int:
+        """Length of a recording, unchanged."""
+        return len(self._samples[id])
+
+    @property
+    def seconds(self) -> float:
+        """Length of all recordings."""
+        return sum(len(samples) for samples in self._samples.values()) / SAMPLE_RATE
+
+    def digest(self) -> str:
+        """SHA-256 of ids, texts and samples: what a resumed run must find unchanged."""
+        digest = hashlib.sha256()
+        for id, utterance in self.utterances.items():
+            digest.update(f"{id}\t{utterance.rich_text}\n".encode())
+            digest.update(self._samples[id].tobytes())
+        return digest.hexdigest()
+
+    def draw(self, id: str, seed: int, number: int, settings: Augment = QUIET) -> Audio:
+        """A recording as heard at draw `number`: a function of (seed, number, id). Noise where its note says so."""
+        digest = hashlib.sha256(f"{seed} {number} {id}".encode()).digest()
+        rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        samples = self._samples[id].astype(np.float32) / 32768
+        noisy = self.utterances[id].facts.get("surroundings") == "noisy"
+        if noisy:
+            settings = settings.model_copy(update={"noise_probability": 0.0})
+        samples = augment(samples, settings, rng)
+        if noisy:
+            samples = add_noise(samples, rng.uniform(*NOISY_SNR_DB), NOISES[rng.integers(len(NOISES))], rng)
+        return Audio(np.clip(samples, -1, 1).astype(np.float32), source=id)
+
+
+def read_utterance(utterance: Utterance) -> np.ndarray:
+    """An utterance's samples, float32 [S] at 16 kHz. Raises DataError without audio, AudioError as `read_audio`."""
+    if utterance.audio_path is None:
+        raise DataError(f"utterance {utterance.id} has no audio")
+    return read_audio(
+        utterance.audio_path, start_seconds=utterance.start_seconds, duration_seconds=utterance.duration_seconds
+    ).samples
