@@ -31,6 +31,7 @@ ROLES = {"Project Manager": "PM", "Marketing": "ME", "User Interface": "UI", "In
 LAYOUT = "data/ALL/train/*.json, data/ALL/jsonl/*.jsonl, or train.jsonl and its like"
 MARK = re.compile(r"\{[^{}]*\}")
 SPACE_BEFORE_PUNCTUATION = re.compile(r"\s+([.,?!;:])")
+NO_LETTER = re.compile(r"[^\w\s]+")
 # Below this share of matched words a stretch is not the same speech.
 MIN_ALIGNED = 0.5
 
@@ -260,7 +261,7 @@ class _Scene:
 
 def _words(text: str) -> list[str]:
     """The words of a text, to compare: lower case, letters and digits."""
-    return [word for raw in text.lower().split() if (word := re.sub(r"\W", "", raw))]
+    return NO_LETTER.sub("", text.lower()).split()
 
 
 def _align(turns: list[tuple[str, str]], meeting: Meeting) -> dict[int, Timed]:
