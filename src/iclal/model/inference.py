@@ -387,8 +387,8 @@ def _generate_batch(
     rows = model.embed(layouts, hearing.prefixes, shared)
     rows_BTD, positions_BT, mask_BC = pad(rows, shared, padding)
     states_BTH = language_model.hidden(rows_BTD, positions_BT, mask_BC, cache)
-    last_B = positions_BT.argmax(1)
-    logits_BV = language_model.logits(states_BTH[torch.arange(len(rows), device=model.device), last_B])
+    lasts = [rows_BTD.shape[1] - 1 if padding == "left" else len(own) - 1 for own in rows]
+    logits_BV = language_model.logits(states_BTH[range(len(rows)), lasts])
     positions_B = positions_BT.amax(1)
     ends = (model.end_id, language_model.tokenizer.eos_token_id)
 
