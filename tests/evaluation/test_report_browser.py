@@ -44,6 +44,7 @@ def open_page(browser: Browser, address: str, width: int, scheme: str = "light")
     """The page, and the list into which every error and every request beyond the page itself is written."""
     troubles: list[str] = []
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+    page.set_default_timeout(120_000)  # a busy machine is no fault of the page
     page.on("console", lambda message: troubles.append(f"console {message.type}: {message.text}"))
     page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
     page.on(

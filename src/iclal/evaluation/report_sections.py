@@ -109,7 +109,7 @@ class Bars:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models beside each other: a column per model, a row per measure as (name, what is better, scores)."""
+    """Models beside each other: a column per model, a row per measure as (task, what is measured, scores)."""
 
     models: Sequence[tuple[str, ModelId]]
     rows: Sequence[tuple[str, str, Sequence[Score | None]]]
@@ -280,8 +280,8 @@ def compare_models(scores: Scores, models: Sequence[ModelId]) -> Comparison:
     for task, metric, shots in measures:
         cells = [scores.find(model, task, metric, "audio", shots) for model in models]
         if any(cells):
-            name = f"{task}, {METRIC_NAMES.get(metric, metric)}" + (f", {shots}-shot" if shots else "")
-            rows.append((name, "lower" if metric in LOWER_IS_BETTER else "higher", cells))
+            better = "lower" if metric in LOWER_IS_BETTER else "higher"
+            rows.append((task, f"{METRIC_NAMES.get(metric, metric)}, {shots}-shot, {better} is better", cells))
     return Comparison([(scores.label(model), model) for model in models], rows)
 
 
