@@ -92,7 +92,7 @@ def _of_w64(handle: BinaryIO, size: int) -> int:
         length = int.from_bytes(head[16:], "little")
         if head[:4] == b"data":
             return max(0, handle.tell() - 24 + length - size)
-        handle.seek(max(0, -(-length // 8) * 8 - 24), os.SEEK_CUR)
+        handle.seek(min(size, max(0, -(-length // 8) * 8 - 24)), os.SEEK_CUR)
     return 0
 
 

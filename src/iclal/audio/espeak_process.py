@@ -157,6 +157,7 @@ def serve_in_child(library: ctypes.CDLL, request: dict[str, Any]) -> bytes:
     child = os.fork()
     if child == 0:
         os.close(reading_end)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(_MAX_SECONDS_PER_REQUEST)
         try:
             try:

@@ -118,14 +118,15 @@ def read_audio(
         MissingError: a format that needs PyAV, which is not installed.
     """
     name = _name(source)
-    if isinstance(source, (np.ndarray, Audio)):
-        if isinstance(source, Audio) and sample_rate not in (None, SAMPLE_RATE):
+    if isinstance(source, Audio):
+        if sample_rate not in (None, SAMPLE_RATE):
             raise AudioError(f"{name}: an Audio is at {SAMPLE_RATE} Hz, sample_rate={sample_rate} contradicts it")
-        samples_SC, rate = _of_array(source, sample_rate, name)
-        span = _span(len(samples_SC), rate, start_seconds, duration_seconds, name)
+        source, sample_rate = source.samples, SAMPLE_RATE
+    if isinstance(source, np.ndarray):
+        array_SC, rate = _of_array(source, sample_rate, name)
+        span = _span(len(array_SC), rate, start_seconds, duration_seconds, name)
         _check_seconds(len(span) / rate, limits, name)
-        blocks: Iterable[np.ndarray] = [samples_SC[span.start : span.stop]]
-        return Audio(_to_mono_16k(blocks, rate, span.start, limits, name), name)
+        return Audio(_to_mono_16k(_array_blocks(array_SC, span), rate, span.start, limits, name), name)
     if sample_rate is not None:
         raise AudioError(f"{name}: sample_rate={sample_rate} is for arrays; a file has its own rate")
     return _read_file(_open_source(source, name, limits), name, start_seconds, duration_seconds, limits)
@@ -188,33 +189,38 @@ def _name(source: object) -> str:
     raise AudioError(f"cannot hear a {type(source).__name__}: give a path, bytes, a binary file or a NumPy array")
 
 
-def _of_array(source: np.ndarray | Audio, sample_rate: int | None, name: str) -> tuple[np.ndarray, int]:
-    """Float32 [S, C] and the rate of an array. Raises AudioError for what cannot be told for sure."""
-    if isinstance(source, Audio):
-        return source.samples[:, None], SAMPLE_RATE
+def _of_array(source: np.ndarray, sample_rate: int | None, name: str) -> tuple[np.ndarray, int]:
+    """[S, C] of the array's own type, and its rate. Raises AudioError for what cannot be told for sure."""
     if sample_rate is None:
         raise AudioError(f"{name}: an array needs its rate: read_audio(array, sample_rate=16000)")
     _check_rate(sample_rate, name)
-    if source.dtype.name in _FULL_SCALES:
-        middle = 128 if source.dtype == np.uint8 else 0
-        samples = ((source.astype(np.float64) - middle) / _FULL_SCALES[source.dtype.name]).astype(np.float32)
-    elif source.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # what overflows is infinite, and refused as such
-            samples = source.astype(np.float32)
-    else:
+    if source.dtype.name not in _FULL_SCALES and source.dtype.kind != "f":
         raise AudioError(f"{name}: samples must be int16, int32, uint8 or float, found {source.dtype}")
-    if samples.ndim == 1:
-        return samples[:, None], sample_rate
-    if samples.ndim != 2:
+    if source.ndim == 1:
+        return source[:, None], sample_rate
+    if source.ndim != 2:
         raise AudioError(f"{name}: an array is [samples], [samples, channels] or [channels, samples]")
-    rows, columns = samples.shape
-    if columns == 1 or (columns <= _MAX_CHANNELS_OF_ARRAY < rows) or samples.size == 0:
-        return samples, sample_rate
+    rows, columns = source.shape
+    if columns == 1 or (columns <= _MAX_CHANNELS_OF_ARRAY < rows) or source.size == 0:
+        return source, sample_rate
     if rows == 1 or (rows <= _MAX_CHANNELS_OF_ARRAY < columns):
-        return samples.T, sample_rate
+        return source.T, sample_rate
     raise AudioError(
         f"{name}: cannot tell channels (at most {_MAX_CHANNELS_OF_ARRAY}) from samples; average the channels yourself"
     )
+
+
+def _array_blocks(array_SC: np.ndarray, span: range) -> Iterator[np.ndarray]:
+    """Frames `span` of an array as float32 [S, C] blocks, full scale 1."""
+    size = max(1, _BLOCK_VALUES // max(1, array_SC.shape[1]))
+    full_scale = _FULL_SCALES.get(array_SC.dtype.name)
+    middle = 128 if array_SC.dtype == np.uint8 else 0
+    for start in range(span.start, span.stop, size):
+        block_SC = array_SC[start : min(start + size, span.stop)]
+        if full_scale:
+            block_SC = (block_SC.astype(np.float64) - middle) / full_scale
+        with np.errstate(over="ignore"):  # what overflows is infinite, and refused as such
+            yield block_SC.astype(np.float32)
 
 
 def _open_source(source: str | Path | bytes | BinaryIO, name: str, limits: Limits) -> Path | bytes:
@@ -360,8 +366,7 @@ def _to_mono_16k(blocks: Iterable[np.ndarray], rate: int, start: int, limits: Li
         if decoded_bytes > limits.max_decoded_bytes:
             limit = f"max_decoded_bytes={limits.max_decoded_bytes:,}"
             raise AudioError(f"{name}: unpacks to {decoded_bytes:,} bytes or more, over the limit {limit}")
-        # A copy: the mono view of an array would keep the caller's memory.
-        parts.append(resampler.resample_chunk(mono) if resampler else np.array(mono))
+        parts.append(resampler.resample_chunk(mono) if resampler else mono)
     if resampler:
         parts.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)

@@ -1,0 +1,171 @@
+"""Speech from text: the same bytes whatever came before, checked voices, a process that may die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from iclal.audio.reading import header, read_audio
+from iclal.audio.speaking import Espeak, Speech, Voice, speak_all, speech_digest
+from iclal.errors import AudioError, MissingError, SettingsError
+
+pytest.importorskip("espeakng_loader", reason="eSpeak NG is an optional package")
+
+
+@pytest.fixture(scope="module")
+def espeak() -> Iterator[Espeak]:
+    with Espeak() as program:
+        yield program
+
+
+def voices(espeak: Espeak) -> list[tuple[Voice, str]]:
+    """30 utterances in as many voices."""
+    accents = [accent for accent in espeak.accents() if accent.startswith("en-") and accent != "en-shaw"]
+    variants = sorted(espeak.variants())
+    return [
+        (
+            Voice(accents[i % len(accents)], variants[i], rate_wpm=130 + 2 * i, pitch=30 + i),
+            f"Mira put {i} red boxes [[m'i:rA:]].",
+        )
+        for i in range(30)
+    ]
+
+
+def test_an_utterance_made_alone_equals_the_same_in_a_run_bit_for_bit(espeak: Espeak) -> None:
+    items = voices(espeak)
+    run = [espeak.speak(*item).samples.tobytes() for item in items]
+    assert [espeak.speak(*item).samples.tobytes() for item in reversed(items)] == run[::-1]
+    with Espeak() as alone:  # in other processes too: breathy variants draw noise
+        assert alone.speak(*items[29]).samples.tobytes() == run[29]
+        breathy = [(Voice(variant=name), "yes") for name in ("f2", "Alicia", "whisper")]
+        assert [alone.speak(*item).samples.tobytes() for item in breathy] == [
+            espeak.speak(*item).samples.tobytes() for item in breathy
+        ]
+    assert len(set(run)) == 30
+
+
+def test_speech_is_16_khz_of_16_bit_values_and_faster_at_a_higher_rate(espeak: Espeak) -> None:
+    slow, fast = (espeak.speak(Voice(rate_wpm=rate), "the quick brown fox jumps over it") for rate in (100, 200))
+    assert slow.duration_seconds > 1.5 * fast.duration_seconds > 1.0
+    scaled = slow.samples * 32768
+    assert np.array_equal(scaled, np.rint(scaled))
+    assert 0.1 < np.abs(slow.samples).max() < 1.0
+    quiet = espeak.speak(Voice(rate_wpm=100, volume=20), "the quick brown fox jumps over it")
+    assert np.abs(quiet.samples).max() < 0.5 * np.abs(slow.samples).max()
+
+
+def test_empty_text_gives_a_moment_of_silence(espeak: Espeak) -> None:
+    for text in ("", "   ", "\n", "..."):
+        assert espeak.speak(Voice(), text).duration_seconds < 0.7
+
+
+def test_phonemes_in_a_text_are_spoken_and_listed(espeak: Espeak) -> None:
+    assert espeak.phonemes("hello [[m'i:rA:]]", "en-us") == "həlˈoʊ mˈiːɹɑː"
+    assert espeak.phonemes("hello [[m'i:rA:]]", "en-us", ipa=False) == "h@l'oU m'i:rA:"
+    assert espeak.phonemes("She went. He stayed.", "en-gb").splitlines() == ["ʃiː wˈɛnt", "hiː stˈeɪd"]
+    markup = espeak.speak(Voice(), "[[h@l'oU]]")
+    assert abs(markup.duration_seconds - espeak.speak(Voice(), "hello").duration_seconds) < 0.05
+    assert abs(markup.duration_seconds - espeak.speak(Voice(), "h at l apostrophe o u").duration_seconds) > 0.5
+
+
+def test_lists_hold_the_english_accents_and_variants_with_their_sex(espeak: Espeak) -> None:
+    english = {"en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-us-nyc", "en-029"}
+    assert english <= set(espeak.accents())
+    assert "fo" not in espeak.accents()  # listed by eSpeak NG, but its dictionary is not in the package
+    assert espeak.variants()["f2"] == "female" and espeak.variants()["m3"] == "male"
+    assert len(espeak.variants()) > 90
+
+
+def test_every_variant_speaks(espeak: Espeak) -> None:
+    made = [espeak.speak(Voice(variant=variant), "yes").samples for variant in espeak.variants()]
+    assert all(len(samples) > 2000 and samples.any() for samples in made)
+    assert len({samples.tobytes() for samples in made}) > 0.8 * len(made)
+
+
+def test_unknown_accent_and_variant_are_refused_with_near_names(espeak: Espeak) -> None:
+    with pytest.raises(SettingsError, match=r"no accent 'en-uk'; near names: .*en-u"):
+        espeak.speak(Voice(accent="en-uk"), "yes")
+    with pytest.raises(SettingsError, match="no voice variant 'F2'; near names: f2"):
+        espeak.speak(Voice(variant="F2"), "yes")
+    with pytest.raises(SettingsError, match="no accent 'qqqq'; known: "):
+        espeak.phonemes("yes", "qqqq")
+    assert espeak.speak(Voice(), "yes").num_samples > 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("rate_wpm", 20), ("rate_wpm", 1000), ("pitch", 100), ("pitch_range", -1), ("volume", 1.5)]
+)
+def test_voice_out_of_range_is_refused(field: str, value: float) -> None:
+    with pytest.raises(SettingsError, match=rf"{field} of a voice must be a whole number from .* found {value}"):
+        Voice(**{field: value})  # type: ignore[arg-type]
+
+
+def test_control_characters_are_refused(espeak: Espeak) -> None:
+    with pytest.raises(AudioError, match=r"control character '\\x01' at position 2"):
+        espeak.speak(Voice(), "ab\x0190s")
+
+
+def test_a_dead_program_is_a_typed_error() -> None:
+    with Espeak() as espeak:
+        os.kill(espeak._process.pid, signal.SIGKILL)
+        for _ in range(2):
+            with pytest.raises(AudioError, match=r"the eSpeak NG program has ended \(exit -9\)"):
+                espeak.speak(Voice(), "yes")
+    with pytest.raises(AudioError, match="this Espeak is closed"):
+        espeak.speak(Voice(), "yes")
+
+
+def test_without_the_package_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingError, match=r"pip install 'iclal\[synth\]'"):
+        Espeak()
+
+
+def test_cached_speech_equals_fresh_speech_and_is_made_once(espeak: Espeak, tmp_path: Path) -> None:
+    speeches = [Speech(text, voice) for voice, text in voices(espeak)[:8]]
+    paths = speak_all([*speeches, speeches[0]], tmp_path, workers=2)
+    assert paths[-1] == paths[0] and len({*paths}) == 8
+    for speech, path in zip(speeches, paths, strict=False):
+        assert np.array_equal(read_audio(path).samples, espeak.speak(speech.voice, speech.text).samples)
+        assert (header(path).format, header(path).subtype) == ("FLAC", "PCM_16")
+    times = [path.stat().st_mtime_ns for path in paths]
+    assert speak_all(speeches, tmp_path) == paths[:8]
+    assert [path.stat().st_mtime_ns for path in paths] == times
+    assert all(path.suffix == ".flac" for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_digest_depends_on_text_voice_and_synthesiser() -> None:
+    base = speech_digest(Speech("yes", Voice()), "1.52.0")
+    assert base == speech_digest(Speech("yes", Voice()), "1.52.0")
+    others = [(Speech("no", Voice()), "1.52.0"), (Speech("yes", Voice(pitch=51)), "1.52.0")]
+    assert base not in [speech_digest(*other) for other in [*others, (Speech("yes", Voice()), "1.53")]]
+
+
+def test_one_bad_voice_ends_a_run_but_not_what_is_made(tmp_path: Path) -> None:
+    good, bad = Speech("yes", Voice()), Speech("no", Voice(variant="nobody"))
+    with pytest.raises(SettingsError, match="no voice variant 'nobody'"):
+        speak_all([good, bad], tmp_path)
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
+    with pytest.raises(SettingsError, match="workers must be at least 1, found 0"):
+        speak_all([good], tmp_path, workers=0)
+
+
+def test_two_processes_may_share_the_cache(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from iclal.audio.speaking import *\n"
+        "print(len(speak_all([Speech(f'number {i}', Voice()) for i in range(20)], Path(sys.argv[1]))))"
+    )
+    pair = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    assert [process.communicate(timeout=60) for process in pair] == [(b"20\n", b"")] * 2
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 20 and all(header(path).num_frames > 0 for path in files)
