@@ -122,7 +122,7 @@ def read_pairs(
         _READERS[file.format](file)
     if files[0].format == "lines" and len(files[0].lines) != len(files[1].lines):
         raise DataError(
-            f"{files[0].path} has {len(files[0].lines)} lines and {files[1].path} has {len(files[1].lines)}: texts "
+            f"{files[0].path} has {len(files[0].lines)} lines and {files[1].path} has {len(files[1].lines)} lines: texts "
             "without ids must stand line by line; if the lines begin with ids, say so with format kaldi"
         )
     by_id = _by_id(files)
