@@ -121,9 +121,10 @@ def read_pairs(
     for file in files:
         _READERS[file.format](file)
     if files[0].format == "lines" and len(files[0].lines) != len(files[1].lines):
+        reference_lines, hypothesis_lines = (f"{file.path} has {len(file.lines)} lines" for file in files)
         raise DataError(
-            f"{files[0].path} has {len(files[0].lines)} lines and {files[1].path} has {len(files[1].lines)} lines: texts "
-            "without ids must stand line by line; if the lines begin with ids, say so with format kaldi"
+            f"{reference_lines} and {hypothesis_lines}: texts without ids must stand line by line; "
+            "if the lines begin with ids, say so with format kaldi"
         )
     by_id = _by_id(files)
     problems = files[0].problems + files[1].problems
