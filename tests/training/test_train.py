@@ -294,6 +294,17 @@ def test_a_folder_with_a_run_and_a_changed_run_are_refused_with_what_differs(tmp
         Task().fit(tmp_path / "new", resume=tmp_path / "checkpoints" / "step-1")
 
 
+def test_keys_that_a_newer_version_added_have_their_defaults_on_resume(tmp_path: Path) -> None:
+    Task().fit(tmp_path, {"max_minutes": 1e-9})
+    text = (tmp_path / "recipe.yaml").read_text()
+    (tmp_path / "recipe.yaml").write_text(text.replace("width: 8\n", "").replace("  max_bad_steps: 5\n", ""))
+    assert "width" not in (tmp_path / "recipe.yaml").read_text()
+    assert Task().fit(tmp_path, resume=True).finish_reason == "finished"
+    (tmp_path / "recipe.yaml").write_text(text + "height: 3\n")
+    with pytest.raises(TrainingError, match="height: 3 in the run, None now"):
+        Task().fit(tmp_path, resume=True)
+
+
 def test_another_network_is_refused_on_resume(tmp_path: Path) -> None:
     Task().fit(tmp_path)
     other = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.1), nn.Tanh(), nn.Linear(8, 4, bias=False))

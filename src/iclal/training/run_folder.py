@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import yaml
 
-from iclal.errors import TrainingError
+from iclal.errors import SettingsError, TrainingError
 from iclal.settings import Settings
 from iclal.training.checkpoint import disk_errors, replace_file
 
@@ -56,7 +56,7 @@ def resume_run(
         raise TrainingError(f"{folder} holds no run that can go on: {error}") from error
     changes = [
         f"{key}: {was!r} in the run, {now!r} now"
-        for key, was, now in _differences(before or {}, recipe.model_dump(mode="json"))
+        for key, was, now in _differences(_with_defaults(before or {}, recipe), recipe.model_dump(mode="json"))
         if key.split(".")[-1] not in FREE_KEYS
     ]
     changes += [
@@ -72,6 +72,14 @@ def resume_run(
         run |= {"seed": seed, "digests": dict(digests), "sessions": [*run["sessions"], _session(step, changes)]}
         _write_run(folder, run)
     return changes
+
+
+def _with_defaults(before: dict[str, Any], recipe: Settings) -> dict[str, Any]:
+    """The recipe a run was started with; keys that came later have their defaults, which is how it ran."""
+    try:
+        return type(recipe).build(before).model_dump(mode="json")
+    except SettingsError:  # it has keys that are gone: they are among the differences
+        return before
 
 
 def _write_run(folder: Path, run: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -35,11 +35,14 @@ class Batch(Protocol):
 AnyBatch = TypeVar("AnyBatch", bound=Batch)
 
 
+Content = TypeVar("Content")
+
+
 @dataclass(frozen=True)
-class SimpleBatch:
+class SimpleBatch(Generic[Content]):
     """A batch of anything: `content` is what the loss works on."""
 
-    content: object
+    content: Content
     ids: Sequence[str]
     units: Mapping[str, float] = field(default_factory=dict)
 

@@ -10,7 +10,7 @@ import math
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from torch import nn
 
 from iclal.errors import TrainingError
 from iclal.settings import Settings
+from iclal.training.accounting import check_parameters, frozen_digests
 from iclal.training.batches import Ahead
 from iclal.training.checkpoint import (
     Checkpoint,
@@ -27,7 +28,6 @@ from iclal.training.checkpoint import (
     list_checkpoints,
     load_checkpoint,
     load_weights,
-    module_digest,
     newest_checkpoint,
     prune_checkpoints,
     put_tensors,
@@ -36,9 +36,9 @@ from iclal.training.checkpoint import (
     restore_random_state,
     save_checkpoint,
     seed_everything,
-    tensors_digest,
     trained_tensors,
 )
+from iclal.training.counters import Interval, State
 from iclal.training.optimizer import Optimizer, OptimizerSettings
 from iclal.training.progress import Clock, RunLog, duration, memory_mib
 from iclal.training.run_folder import resume_run, start_run
@@ -82,57 +82,6 @@ class FitResult:
     best_step: int | None
     best_metrics: dict[str, float]
     checkpoint: Path
-
-
-@dataclass
-class _Interval:
-    """Sums of the steps since the last line of the log; saved, since a kill may fall between two lines."""
-
-    steps: int = 0
-    loss: float = 0.0
-    count: float = 0.0
-    gradient_norm: float = 0.0
-    items: int = 0
-    parts: dict[str, float] = field(default_factory=dict)
-    units: dict[str, float] = field(default_factory=dict)
-
-    def add(self, sums: StepSums, norm: float) -> None:
-        self.steps += 1
-        self.loss += sums.loss
-        self.count += sums.count
-        self.gradient_norm += norm
-        self.items += len(sums.ids)
-        for own, new in ((self.parts, sums.parts), (self.units, sums.units)):
-            for name, value in new.items():
-                own[name] = own.get(name, 0.0) + value
-
-    def values(self) -> dict[str, Any]:
-        """The means of the interval; loss and parts per target token."""
-        count, steps = self.count or math.nan, self.steps or math.nan
-        return {
-            "loss": self.loss / count,
-            "parts": {name: value / count for name, value in self.parts.items()},
-            "gradient_norm": self.gradient_norm / steps,
-            "targets": self.count,
-            "items": self.items,
-        }
-
-
-@dataclass
-class _State:
-    """The counters of a run: all of a checkpoint that is no tensor."""
-
-    step: int = 0
-    bad_steps: int = 0
-    best_step: int | None = None
-    best_metrics: dict[str, float] = field(default_factory=dict)
-    seen: dict[str, float] = field(default_factory=dict)
-    elapsed_seconds: float = 0.0
-    interval: _Interval = field(default_factory=_Interval)
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> _State:
-        return cls(**{**values, "interval": _Interval(**values["interval"])})
 
 
 def fit(
@@ -209,14 +158,13 @@ class _Run:
         self.trainable, self.groups, self.settings, self.folder = trainable, groups, settings, folder
         self.frozen, self.choose = frozen, choose
         self.parameters = [parameter for parameters in groups.values() for parameter in parameters]
-        _check_parameters(trainable, groups, frozen)
+        check_parameters(trainable, groups, frozen)
         self.optimizer = Optimizer(trainable, groups, settings.optimizer)
         frozen_ids = {id(tensor) for part in frozen.values() for tensor in [*part.parameters(), *part.buffers()]}
         self.tensors = trained_tensors(trainable, {id(parameter) for parameter in self.parameters}, frozen_ids)
-        self._frozen_ids = frozen_ids
-        self.digests = self._digests()
+        self.digests = frozen_digests(self.trainable, self.tensors, self.frozen)
         self.log = RunLog(folder, settings.steps, quiet=quiet, tensorboard=settings.tensorboard)
-        self.state = _State()
+        self.state = State()
         self.clock = Clock()
         self._saved_step, self._saved_at_seconds = -1, 0.0
         self._session_step, self._session_seconds = 0, 0.0
@@ -316,7 +264,7 @@ class _Run:
         clock["eta_seconds"] = left
         self.log.write("train", state.step, values, clock)
         self.log.show(state.step, values, clock)
-        state.interval = _Interval()
+        state.interval = Interval()
 
     def _validate(
         self,
@@ -399,7 +347,7 @@ class _Run:
             raise TrainingError(f"{folder} and this model do not hold the same trained tensors: {shown_ids(amiss)}")
         put_tensors(checkpoint.weights, self.tensors, folder)
         self.optimizer.load_tensors(checkpoint.optimizer)
-        self.state = _State.of(checkpoint.state)
+        self.state = State.of(checkpoint.state)
         self.clock = Clock(self.state.elapsed_seconds)
         self._saved_step, self._saved_at_seconds = step, self.state.elapsed_seconds
         for later, path in list_checkpoints(self.checkpoints):
@@ -412,7 +360,7 @@ class _Run:
         """Prove that what is frozen has not changed; say where the result is."""
         state = self.state
         self._set_training(False)
-        for name, digest in self._digests().items():
+        for name, digest in frozen_digests(self.trainable, self.tensors, self.frozen).items():
             if digest != self.digests[name]:
                 raise TrainingError(f"{name} was to stay frozen but has changed: {self.digests[name]} became {digest}")
         best = state.best_step if self.choose is not None else None
@@ -465,42 +413,6 @@ class _Run:
     def _clear_gradients(self) -> None:
         for parameter in self.parameters:
             parameter.grad = None
-
-    def _digests(self) -> dict[str, str]:
-        """Digests of the frozen parts, and of what is in `trainable` but in no group and in no frozen part."""
-        digests = {name: module_digest(part) for name, part in self.frozen.items()}
-        rest = {
-            name: p
-            for name, p in self.trainable.named_parameters()
-            if name not in self.tensors and id(p) not in self._frozen_ids
-        }
-        return digests | ({"untrained": tensors_digest(rest)} if rest else {})
-
-
-def _check_parameters(
-    trainable: nn.Module, groups: Mapping[str, Sequence[nn.Parameter]], frozen: Mapping[str, nn.Module]
-) -> None:
-    """Account for every parameter: in one group and wanting a gradient, or in none and wanting none."""
-    names = {id(parameter): name for name, parameter in trainable.named_parameters()}
-    trained: set[int] = set()
-    for group, parameters in groups.items():
-        for parameter in parameters:
-            assert id(parameter) in names, f"group {group} has a parameter that is not in the trainable module"
-            name = names[id(parameter)]
-            assert id(parameter) not in trained, f"{name} is in two groups"
-            assert parameter.requires_grad, f"{name} is in group {group} but wants no gradient"
-            trained.add(id(parameter))
-            if parameter.dtype != torch.float32:
-                raise TrainingError(f"{name} is {parameter.dtype}: what is trained must be float32 (autocast is apart)")
-    if not trained:
-        raise TrainingError("nothing to train: every group of parameters is empty")
-    for part_name, part in frozen.items():
-        for name, parameter in part.named_parameters():
-            if parameter.requires_grad or id(parameter) in trained:
-                raise TrainingError(f"{part_name} is to stay frozen, but its {name} would be trained")
-    for name, parameter in trainable.named_parameters():
-        if parameter.requires_grad and id(parameter) not in trained:
-            raise TrainingError(f"{name} wants a gradient but is in no group: give it a group, or freeze it")
 
 
 @contextmanager
