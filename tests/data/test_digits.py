@@ -16,6 +16,7 @@ from iclal.data.corpora.digits import Options, read
 from iclal.data.corpora.reader import Candidate, Problem
 from iclal.data.manifest import read_manifest
 from iclal.data.prepare import prepare
+from iclal.data.schema import check_manifest
 from iclal.errors import DataError
 
 DATA = Path(__file__).parents[2] / "data" / "fsdd"
@@ -30,6 +31,7 @@ def items(source: Path, **options: Any) -> tuple[list[Candidate], list[Problem]]
 def test_all_clips_of_the_data_folder_are_read_as_its_manifest_has_them(tmp_path: Path) -> None:
     summary = prepare("digits", DATA, tmp_path)
     assert (summary.found, summary.kept, summary.warnings.total()) == (1000, 1000, 0)
+    assert check_manifest(tmp_path / "manifest.jsonl").ok
     for one, line in zip(read_manifest(tmp_path / "manifest.jsonl"), LINES, strict=True):
         assert (one.id, one.text, one.label) == (line["id"], line["text"], line["text"])
         assert (one.speaker, one.split, one.extra["take"]) == (line["speaker"], line["split"], line["take"])

@@ -13,7 +13,7 @@ import pytest
 
 from iclal.audio.reading import read_audio
 from iclal.data.manifest import Question, Utterance, write_manifest
-from iclal.data.show import draw, show
+from iclal.data.show import PLOT, draw, show
 from iclal.errors import DataError
 
 DATA = Path(__file__).parents[2] / "data"
@@ -120,8 +120,10 @@ def test_every_value_is_in_a_bar_inside_the_chart(unit: str, values: list[float]
     chart = draw("t", unit, values)
     counts = [int(words.split(" ")[0].replace(",", "")) for *_, words in chart.bars]
     assert sum(counts) == chart.count == len(values)
+    left, top, right, bottom = PLOT
     for x, y, width, height, _ in chart.bars:
-        assert x >= 38 and x + width <= 352.01 and y >= 7.9 and y + height <= 152.01
-    assert all(38 <= x <= 352.01 for x, _ in chart.x_ticks) and all(7.9 <= y <= 152.01 for y, _ in chart.y_ticks)
+        assert x >= left and x + width <= right + 0.01 and y >= top - 0.01 and y + height <= bottom + 0.01
+    assert all(left <= x <= right + 0.01 for x, _ in chart.x_ticks)
+    assert all(top - 0.01 <= y <= bottom + 0.01 for y, _ in chart.y_ticks)
     assert len(chart.x_ticks) <= 7 and len(chart.y_ticks) <= 5
     assert chart.largest == max(values)

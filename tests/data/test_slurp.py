@@ -13,6 +13,7 @@ from iclal.data.corpora.reader import Candidate, Problem
 from iclal.data.corpora.slurp import Options, read
 from iclal.data.manifest import read_manifest
 from iclal.data.prepare import prepare
+from iclal.data.schema import check_manifest
 from iclal.errors import DataError
 
 DATA = Path(__file__).parents[2] / "data"
@@ -32,6 +33,7 @@ def official(name: str) -> list[dict[str, Any]]:
 def test_all_official_lines_are_read_as_they_stand(tmp_path: Path) -> None:
     summary = prepare("slurp", DATA / "slurp", tmp_path)
     assert (summary.found, summary.kept, summary.warnings.total()) == (500, 500, 0)
+    assert check_manifest(tmp_path / "manifest.jsonl").ok
     assert {name: split.utterances for name, split in summary.splits.items()} == {"dev": 250, "test": 250}
     read_back = {one.id: one for one in read_manifest(tmp_path / "manifest.jsonl")}
     for line in official("devel") + official("test"):

@@ -13,6 +13,7 @@ from iclal.data.corpora.reader import Candidate, Problem
 from iclal.data.corpora.speechocean762 import Options, read
 from iclal.data.manifest import read_manifest
 from iclal.data.prepare import prepare
+from iclal.data.schema import check_manifest
 from iclal.errors import DataError
 
 DATA = Path(__file__).parents[2] / "data" / "speechocean762"
@@ -27,6 +28,7 @@ def items(source: Path) -> tuple[list[Candidate], list[Problem]]:
 def test_all_clips_of_the_data_folder_are_read_as_its_manifest_has_them(tmp_path: Path) -> None:
     summary = prepare("speechocean762", DATA, tmp_path)
     assert (summary.found, summary.kept, summary.speakers, summary.warnings.total()) == (498, 498, 188, 0)
+    assert check_manifest(tmp_path / "manifest.jsonl").ok
     assert {name: split.utterances for name, split in summary.splits.items()} == {"train": 377, "dev": 121}
     for one, line in zip(read_manifest(tmp_path / "manifest.jsonl"), LINES, strict=True):
         assert (one.id, one.text, one.speaker, one.split) == (

@@ -15,6 +15,7 @@ from iclal.data.corpora.reader import Candidate, Problem
 from iclal.data.corpora.spoken_squad import Options, read
 from iclal.data.manifest import read_manifest
 from iclal.data.prepare import prepare
+from iclal.data.schema import check_manifest
 from iclal.errors import DataError
 
 DATA = Path(__file__).parents[2] / "data" / "spoken_squad"
@@ -29,6 +30,7 @@ def items(source: Path, **options: Any) -> tuple[list[Candidate], list[Problem]]
 def test_all_paragraphs_and_questions_of_the_official_files_are_read_as_they_stand(tmp_path: Path) -> None:
     summary = prepare("spoken-squad", DATA, tmp_path)
     assert (summary.found, summary.kept, summary.dropped.total()) == (327, 327, 0)
+    assert check_manifest(tmp_path / "manifest.jsonl").ok
     assert summary.warnings == {"wrong-answer-offsets": 2}
     read_back = {one.id: one for one in read_manifest(tmp_path / "manifest.jsonl")}
     for level, suffix in FILES.items():

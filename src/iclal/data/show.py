@@ -24,8 +24,8 @@ from iclal.errors import AudioError, DataError, MissingError
 
 CLIP_SECONDS = 30.0  # longer clips are cut on the page, and the page says so
 MOST_BINS = 30
-CHART = (360.0, 190.0)  # width, height in SVG units, near to the pixels of a card on a telephone
-PLOT = (38.0, 8.0, 352.0, 152.0)  # left, top, right, bottom of the bars
+CHART = (300.0, 178.0)  # width, height in SVG units, near to the pixels of a card
+PLOT = (42.0, 8.0, 292.0, 138.0)  # left, top, right, bottom of the bars
 FIELDS = ("audio", "text", "speaker", "voice", "questions", "summary", "label", "facts")
 
 
