@@ -17,7 +17,8 @@ import pytest
 import soundfile
 from rich.console import Console
 
-from iclal.data.manifest import read_manifest
+from iclal.data.corpora.reader import Candidate
+from iclal.data.manifest import Utterance, read_manifest
 from iclal.data.prepare import CORPORA, corpus_module, prepare, table
 from iclal.data.recordings import Recordings
 from iclal.errors import DataError, SettingsError
@@ -240,3 +241,20 @@ def test_every_corpus_of_the_list_can_be_imported_and_has_options_and_read() -> 
         module = corpus_module(corpus)
         assert module.Options.build({}) is not None
         assert callable(module.read)
+
+
+def test_unforeseen_error_in_a_worker_stops_the_run_and_names_the_item(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = make_tree(tmp_path / "tree", 200)
+
+    def fail(self: Recordings, candidate: Candidate) -> Utterance:
+        if candidate.utterance.id == "101-7-0007":
+            raise ZeroDivisionError("a mistake of ours")
+        return candidate.utterance
+
+    monkeypatch.setattr(Recordings, "finish", fail)
+    with pytest.raises(ZeroDivisionError) as caught:
+        prepare("librispeech", tree, tmp_path / "out")
+    assert "at 101-7-0007 of " in caught.value.__notes__[0]
+    assert not (tmp_path / "out" / "manifest.jsonl").exists()

@@ -282,11 +282,22 @@ def _results(
 
 def _finish(candidate: Candidate, recordings: Recordings) -> Utterance | Problem:
     """`recordings.finish`, whose unforeseen errors name the item."""
-    try:
+    with _At(candidate):
         return recordings.finish(candidate)
-    except Exception as error:
-        error.add_note(f"at {candidate.utterance.id} of {candidate.place.file}")
-        raise
+
+
+class _At:
+    """Notes the item on an error that passes through."""
+
+    def __init__(self, candidate: Candidate) -> None:
+        self._candidate = candidate
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            error.add_note(f"at {self._candidate.utterance.id} of {self._candidate.place.file}")
 
 
 class _Earlier:
