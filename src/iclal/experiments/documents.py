@@ -23,16 +23,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 PART = "language-model"
+DEFAULT_TEMPLATE = Template()
 POOL_SIZE = 1500
 STEPS_PER_POOL = 24
-# How often which document is drawn. `several`: several questions about one clip. Labels come hardest, so most often.
+# How often which document is drawn. `several`: several questions about one clip.
 _KINDS = {
     "transcript": 0.10,
-    "questions": 0.08,
+    "questions": 0.10,
     "several": 0.24,
-    "summary": 0.08,
-    "pattern": 0.14,
-    "labels": 0.30,
+    "summary": 0.12,
+    "pattern": 0.16,
+    "labels": 0.22,
     "voice": 0.06,
 }
 WORD_VALUES = {
@@ -251,18 +252,23 @@ class Tokenize:
         return known
 
     def document(self, prompt: Prompt, kind: str = "") -> Document:
-        """Ids with one start token in front; each answer of n tokens weighs sqrt(n) in the loss, end token included."""
+        """Ids with one start token in front, and what each weighs in the loss.
+
+        An answer of n tokens (end token included) among a document's m answers weighs sqrt(n / m): else documents of
+        many bindings, whose first answers nobody can know, would outweigh all others.
+        """
         ids, weights = [self._start], [0.0]
+        answers = sum(isinstance(piece, Text) and piece.is_answer for piece in prompt)
         for piece in prompt:
             answer = isinstance(piece, Text) and piece.is_answer
             text = piece.text if isinstance(piece, Text) or not piece.text else " " + piece.text
             new = self.ids(text)
             ids += new
-            weights += [len(new) ** -0.5 if answer else 0.0] * len(new)
+            weights += [(len(new) * answers) ** -0.5 if answer else 0.0] * len(new)
         return Document(ids, weights, kind)
 
 
-def world_tokenizer(template: Template = Template()) -> PreTrainedTokenizerFast:
+def world_tokenizer(template: Template = DEFAULT_TEMPLATE) -> PreTrainedTokenizerFast:
     """The tokenizer of the world's spoken and written words."""
     from iclal.experiments.tokenizer import build_tokenizer
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from iclal.data.demonstrations import seeded
 from iclal.data.prompt import Template, fill, read_transcript
 from iclal.data.tasks import labels, pattern, questions, summary, transcript
+from iclal.data.tasks.episode import Episode
 from iclal.data.world import names, sentences
 from iclal.experiments import documents
 from iclal.experiments.documents import Document, Pool, Stage, Tokenize, world_tokenizer
@@ -29,7 +30,7 @@ from iclal.training.checkpoint import load_weights
 from iclal.training.train import FitResult, OptimizerSettings, SimpleBatch, StepLoss, TrainSettings, fit
 
 if TYPE_CHECKING:
-    from transformers import OPTForCausalLM, PreTrainedTokenizerFast
+    from transformers import OPTForCausalLM
 
 POSITIONS = 2048
 
@@ -184,9 +185,6 @@ def check_documents(template: Template, tokenize: Tokenize, count: int = 64) -> 
         several = [p for p in pool.passages if len(p.extra["frames"]) > 1]
         label_words = names.name_list(60, "label", part)
 
-        def bind(ways: int, pool: Pool = pool, words: tuple[str, ...] = label_words) -> Callable:
-            return lambda rng: labels.episode(rng, words, pool.values, ways)
-
         cells = {
             "transcript-0": (transcript.episode, pool.passages, 0),
             "transcript-4": (transcript.episode, pool.passages, 4),
@@ -197,8 +195,8 @@ def check_documents(template: Template, tokenize: Tokenize, count: int = 64) -> 
             "summary-2": (summary.episode, pool.passages, 2),
             "pattern-1": (pattern.episode, pool.rich, 1),
             "pattern-4": (pattern.episode, pool.rich, 4),
-            "labels-2x2": (bind(2), pool.single, 4),
-            "labels-4x2": (bind(4), pool.single, 8),
+            "labels-2x2": (_binding(pool, label_words, 2), pool.single, 4),
+            "labels-4x2": (_binding(pool, label_words, 4), pool.single, 8),
         }
         for name, (episode, passages, shots) in cells.items():
             rng = seeded("check", name, part)
@@ -206,6 +204,10 @@ def check_documents(template: Template, tokenize: Tokenize, count: int = 64) -> 
             found = [tokenize.document(fill(prompt, read_transcript), name) for prompt in drawn]
             checks[name + ("*" if part == "test" else "")] = [_last_answer(document) for document in found]
     return checks
+
+
+def _binding(pool: Pool, label_words: tuple[str, ...], ways: int) -> Callable[[random.Random], Episode]:
+    return lambda rng: labels.episode(rng, label_words, pool.values, ways)
 
 
 def _check_pool(name_part: str) -> Pool:

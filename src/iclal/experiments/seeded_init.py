@@ -1,8 +1,7 @@
-"""Initial weights that let a tiny OPT copy from its context from the first step (see guide/findings.md).
+"""Initial weights that let a tiny OPT copy from its context from the first step.
 
 Pure initialisation: the result is an ordinary `OPTForCausalLM`, trained as usual afterwards. Hugging Face's own
 initialisation sat on a plateau (loss 2.9, nothing copied) for thousands of steps on the same data.
-This file is the project's own; take it over, rename, improve, test.
 
 The circuit. Positions are sinusoids in the first `position_width` dimensions, so "n tokens back" is a rotation.
 Layer 0, heads 0-2 attend 1, 2, 3 tokens back and write what they see into three subspaces B1, B2, B3.
@@ -11,24 +10,43 @@ Layer 1, heads 0-1 look for the place whose three tokens before it equal the cur
 Random MLP and attention outputs are made small: at Hugging Face's scale they swamp the embeddings.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from iclal.errors import SettingsError
 
-def seed_induction(model, *, position_width=64, position_amplitude=0.1, look_back_scale=1.8, match_scale=1.6, seed=3):
-    """Overwrite the initial weights of an untrained OPT (at least 2 layers, 3 heads) in place.
+if TYPE_CHECKING:
+    from transformers import OPTForCausalLM
 
-    Needs (hidden_size - position_width) >= 4 head widths; tested with 4 x 192, 6 heads of 32.
+
+def seed_induction(
+    model: OPTForCausalLM,
+    *,
+    position_width: int = 64,
+    position_amplitude: float = 0.1,
+    look_back_scale: float = 1.8,
+    match_scale: float = 1.6,
+    seed: int = 3,
+) -> OPTForCausalLM:
+    """Overwrite the initial weights of an untrained OPT (at least 2 layers, 3 heads) in place; returns it.
+
+    Raises:
+        SettingsError: (hidden_size - position_width) is less than 4 head widths, or there are too few layers or heads.
     """
     generator = torch.Generator().manual_seed(seed)
-    decoder = model.model.decoder
+    decoder = cast(Any, model.model.decoder)
     positions, tokens = decoder.embed_positions.weight, decoder.embed_tokens.weight
     count, width = positions.shape
     head = width // model.config.num_attention_heads
     rest = width - position_width
     if rest < 4 * head or len(decoder.layers) < 2 or model.config.num_attention_heads < 3:
-        raise ValueError(f"hidden_size {width} leaves {rest} dimensions beside positions; 4 heads of {head} are needed")
+        raise SettingsError(
+            f"hidden_size {width} leaves {rest} dimensions beside positions; 4 heads of {head} are needed"
+        )
 
     frequency = 2.5 * torch.exp(-math.log(500.0) * torch.arange(position_width // 2) / (position_width // 2 - 1))
     angle = torch.arange(count)[:, None] * frequency
@@ -39,8 +57,8 @@ def seed_induction(model, *, position_width=64, position_amplitude=0.1, look_bac
         )
 
         basis = torch.linalg.qr(torch.randn(rest, rest, generator=generator))[0]
-        block = lambda i: torch.cat([torch.zeros(head, position_width), basis[:, i * head : (i + 1) * head].T], 1)
-        content, back = block(0), [block(1), block(2), block(3)]
+        empty = torch.zeros(head, position_width)
+        content, *back = (torch.cat([empty, basis[:, i * head : (i + 1) * head].T], 1) for i in range(4))
         tokens[:, :position_width] *= 0.3
         tokens[:, position_width:] *= 1.5
         for space in back:

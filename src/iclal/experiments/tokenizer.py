@@ -7,6 +7,7 @@ of unseen names were tokens that training had hardly met, and neither ears nor l
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -47,9 +48,7 @@ def build_merges(
 def apply_merges(parts: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
     """BPE on one word: the pair of lowest rank is merged until none is left."""
     while len(parts) > 1:
-        rank, i = min(
-            (ranks.get((a, b), len(ranks)), i) for i, (a, b) in enumerate(zip(parts, parts[1:], strict=False))
-        )
+        rank, i = min((ranks.get(pair, len(ranks)), i) for i, pair in enumerate(itertools.pairwise(parts)))
         if rank == len(ranks):
             break
         parts = parts[:i] + [parts[i] + parts[i + 1]] + parts[i + 2 :]

@@ -13,9 +13,10 @@ import torch
 from iclal.audio.reading import SAMPLE_RATE, Audio
 from iclal.data.manifest import Utterance, read_manifest
 from iclal.data.prompt import Clip, Example, Item, Prompt, fill
-from iclal.errors import DataError, ModelError, SettingsError
+from iclal.errors import DataError, ModelError
 from iclal.evaluation.metrics import total_word_errors
 from iclal.evaluation.normalize import get_normalizer
+from iclal.model.device import choose_device
 from iclal.model.encoder import Encoder
 from iclal.model.inference import score_targets, transcribe
 from iclal.model.language_model import LanguageModel
@@ -149,17 +150,6 @@ def build_model(recipe: EarsRecipe) -> ICLAL:
             raise ModelError(f"start={recipe.start} is no model folder: it has no model.safetensors")
         load_tensors(model, recipe.start / "model.safetensors")
     return model
-
-
-def choose_device(name: str) -> str:
-    """The device of "auto", "cpu", "cuda" or "mps". Raises SettingsError for one that is not there."""
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return next(device for device in ("cuda", "mps", "cpu") if available[device])
-    if not available.get(name.partition(":")[0], False):
-        known = ", ".join(device for device, there in available.items() if there)
-        raise SettingsError(f"device '{name}' is not available here; use auto or one of {known}")
-    return name
 
 
 class School:

@@ -178,7 +178,10 @@ class Taste:
     filler_share: float = 0.05
 
 
-def passage(rng: random.Random, id: str, part: str, taste: Taste = Taste()) -> Utterance:
+ANY = Taste()
+
+
+def passage(rng: random.Random, id: str, part: str, taste: Taste = ANY) -> Utterance:
     """A passage of the part, with its questions, summary and the facts that occur once in it.
 
     The text is lower case with a full stop after each sentence. `questions` hold every question the passage answers:

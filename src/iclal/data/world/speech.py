@@ -26,7 +26,7 @@ def speak_passages(
     part: str,
     count: int,
     seed: int,
-    taste: sentences.Taste = sentences.Taste(),
+    taste: sentences.Taste = sentences.ANY,
     *,
     noisy_share: float = 0.3,
     digits_share: float = 0.1,

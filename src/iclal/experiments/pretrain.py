@@ -1,0 +1,44 @@
+"""Pretraining by command: the run, and the chosen checkpoint written as a model folder of the hub's layout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from iclal.experiments import encoder, language_model
+from iclal.settings import Settings
+
+
+def pretrain_language_model(out: Path, overrides: Sequence[str] = (), *, resume: bool = False) -> Path:
+    """Train the tiny language model in run folder `out`; returns its model folder, `out`/model."""
+    recipe = _recipe(language_model.LanguageModelRecipe, out, overrides, resume)
+    result = language_model.pretrain(recipe, out, resume=resume)
+    language_model.export(recipe, result.checkpoint, out / "model")
+    _write_reached(out, result.best_metrics, result.best_step)
+    return out / "model"
+
+
+def pretrain_encoder(out: Path, overrides: Sequence[str] = (), *, resume: bool = False) -> Path:
+    """Train the tiny encoder in run folder `out`; returns its model folder, `out`/model."""
+    recipe = _recipe(encoder.EncoderRecipe, out, overrides, resume)
+    result = encoder.pretrain(recipe, out, resume=resume)
+    encoder.export(recipe, result.checkpoint, out / "model")
+    _write_reached(out, result.best_metrics, result.best_step)
+    return out / "model"
+
+
+def _recipe(kind: type[Any], out: Path, overrides: Sequence[str], resume: bool) -> Any:
+    """The run's own recipe when it is gone on with, else the default; `key=value` on top."""
+    written = out / "recipe.yaml"
+    if resume and written.is_file():
+        return kind.read(written, overrides)
+    assert issubclass(kind, Settings)
+    return kind.build({}, overrides)
+
+
+def _write_reached(out: Path, metrics: dict[str, float], step: int | None) -> None:
+    """What the chosen checkpoint reached in validation, beside its weights."""
+    values = {"step": step, "validation": metrics}
+    (out / "model" / "reached.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

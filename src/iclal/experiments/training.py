@@ -1,0 +1,26 @@
+"""Which speech a recipe trains on: the user's manifests, or the spoken world with human speech beside it."""
+
+from __future__ import annotations
+
+from iclal.data.world import speech
+from iclal.data.world.sentences import Taste
+from iclal.experiments.listening import human_speech, no_speech
+from iclal.training.ears import Speech, read_speech
+from iclal.training.recipe import EarsRecipe
+from iclal.training.recordings import Recordings
+
+
+def speech_for(recipe: EarsRecipe, *, progress: bool = True) -> Speech:
+    """The recipe's recordings, synthesised first where they are the world's. Raises as `read_speech`."""
+    data = recipe.data
+    if data.train is not None:
+        return read_speech(recipe)
+    train = Recordings(speech.speak_passages("ears", data.passages, data.seed, progress=progress))
+    if data.human is not None:
+        train.include(human_speech(data.human, digit_strings=data.digit_strings, sentences=False))
+        train.include(no_speech(data.human, data.no_speech, seed=data.seed))
+    # Known voices: the best checkpoint must not be chosen by the test's.
+    held_out = speech.speak_passages(
+        "ears", recipe.validation_clips, data.seed + 1, Taste((1, 3)), noisy_share=0.0, progress=progress
+    )
+    return Speech(train, Recordings(held_out))
