@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from iclal.settings import Settings
 
+_MAX_SCORES = 1 << 27  # 512 MB of scores at once, where no gradient needs them all
+
 
 class LinearSettings(Settings):
     """The paper's connector: frames stacked and projected."""
@@ -41,7 +43,7 @@ class Prefixes:
     """What a connector makes of a batch: the rows of each clip, and what CTC saw on the way.
 
     `token_ids` and `segments` (first frame, frame behind the last) stand one to a row; `log_probs_BFV1` (blank last,
-    zeros behind a clip's last frame) is kept while gradients are, for the alignment objective.
+    zeros behind a clip's last frame) is what the alignment objective sees, left out on request.
     """
 
     rows: list[Tensor]  # B tensors [A_i, D]
@@ -63,8 +65,10 @@ class LinearConnector(nn.Module):
         """Rows of a clip with `num_frames` frames: exact for this connector."""
         return -(-num_frames // self.settings.stack)
 
-    def forward(self, frames_BFE: Tensor, num_frames_B: Tensor, embedding_VD: Tensor) -> Prefixes:
-        """Rows of each clip; `embedding_VD` is not needed here."""
+    def forward(
+        self, frames_BFE: Tensor, num_frames_B: Tensor, embedding_VD: Tensor, *, keep_log_probs: bool = True
+    ) -> Prefixes:
+        """Rows of each clip; the embeddings are not needed here, and there are no log-probabilities."""
         num_clips, num_frames, width = frames_BFE.shape
         num_rows = self.max_rows(num_frames)
         filled = nn.functional.pad(frames_BFE, (0, 0, 0, num_rows * self.settings.stack - num_frames))
@@ -102,9 +106,28 @@ class CTCConnector(nn.Module):
         logits = self.output(normed, embedding_VD) if isinstance(self.output, _TiedOutput) else self.output(normed)
         return logits.float().log_softmax(-1)
 
-    def forward(self, frames_BFE: Tensor, num_frames_B: Tensor, embedding_VD: Tensor) -> Prefixes:
-        """Rows of each clip, with `embedding_VD` the language model's frozen table (never saved with the connector)."""
-        embedding_VD = embedding_VD.detach().float()
+    def forward(
+        self, frames_BFE: Tensor, num_frames_B: Tensor, embedding_VD: Tensor, *, keep_log_probs: bool = True
+    ) -> Prefixes:
+        """Rows of each clip.
+
+        Args:
+            embedding_VD: the language model's frozen table, passed at call time and never saved with the connector.
+            keep_log_probs: hand on the log-probabilities; without them, and without gradients, a large vocabulary
+                is scored a few clips at a time.
+        """
+        num_scores = frames_BFE.shape[0] * frames_BFE.shape[1] * (self.blank + 1)
+        if num_scores > _MAX_SCORES and len(frames_BFE) > 1 and not keep_log_probs and not torch.is_grad_enabled():
+            half = len(frames_BFE) // 2
+            parts = [
+                self(frames_BFE[part], num_frames_B[part], embedding_VD, keep_log_probs=False)
+                for part in (slice(None, half), slice(half, None))
+            ]
+            return _joined(parts[0], parts[1])
+        return self._hear(frames_BFE, num_frames_B, embedding_VD.detach().float(), keep_log_probs)
+
+    def _hear(self, frames_BFE: Tensor, num_frames_B: Tensor, embedding_VD: Tensor, keep_log_probs: bool) -> Prefixes:
+        """Rows of each clip, all clips at once."""
         mask_BF = torch.arange(frames_BFE.shape[1], device=num_frames_B.device) < num_frames_B[:, None]
         frames_NE = frames_BFE[mask_BF]
         clips_N = mask_BF.nonzero()[:, 0]
@@ -133,7 +156,7 @@ class CTCConnector(nn.Module):
         frame_in_clip_R = mask_BF.nonzero()[:, 1][starts_N]
         spans = list(zip(frame_in_clip_R.tolist(), (frame_in_clip_R + counts_R).tolist(), strict=True))
         log_probs_BFV1 = None
-        if torch.is_grad_enabled():
+        if keep_log_probs:
             padded = log_probs_NV1.new_zeros(*mask_BF.shape, self.blank + 1)
             log_probs_BFV1 = padded.index_put((mask_BF,), log_probs_NV1)
         return Prefixes(
@@ -189,6 +212,19 @@ def build_connector(
     if isinstance(settings, LinearSettings):
         return LinearConnector(settings, encoder_width, width, vocabulary_size)
     return CTCConnector(settings, encoder_width, width, vocabulary_size)
+
+
+def _joined(one: Prefixes, other: Prefixes) -> Prefixes:
+    """The prefixes of two batches, without log-probabilities, as one."""
+    assert one.token_ids is not None and other.token_ids is not None
+    assert one.segments is not None and other.segments is not None
+    assert one.num_frames_B is not None and other.num_frames_B is not None
+    return Prefixes(
+        rows=one.rows + other.rows,
+        token_ids=one.token_ids + other.token_ids,
+        segments=one.segments + other.segments,
+        num_frames_B=torch.cat([one.num_frames_B, other.num_frames_B]),
+    )
 
 
 def _sums(values_NX: Tensor, row_of_frame: Tensor, num_rows: int) -> Tensor:

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from model_builders import build_encoder, build_language_model, noise
+from transformers import Wav2Vec2FeatureExtractor
+
+from iclal.errors import ModelError
+from iclal.model.encoder import Encoder, EncoderSettings
+
+
+@pytest.mark.parametrize("norm", ["layer", "group"])
+def test_counted_frames_are_the_frames_made(tmp_path: Path, norm: str) -> None:
+    encoder = Encoder.load(build_encoder(tmp_path, norm)).eval()
+    lengths = [0, 1, 10, 399, 400, 719, 720, 1_600, 16_000]
+    assert [encoder.num_frames(length) for length in lengths] == [0, 0, 0, 0, 1, 1, 2, 4, 49]
+    frames_BFE, num_frames_B = encoder([torch.from_numpy(noise(length).samples) for length in lengths])
+    assert num_frames_B.tolist() == [0, 0, 0, 0, 1, 1, 2, 4, 49]
+    assert frames_BFE.shape == (9, 49, 32)
+    assert frames_BFE.dtype == torch.float32
+
+
+@pytest.mark.parametrize("norm", ["layer", "group"])
+@pytest.mark.parametrize("length", [0, 1, 399, 400, 1_600, 3_000])
+def test_short_clips_are_heard_in_training_mode_too(tmp_path: Path, norm: str, length: int) -> None:
+    encoder = Encoder.load(build_encoder(tmp_path, norm, mask_time_prob=0.5)).train()
+    for company in ([], [16_000]):
+        waveforms = [torch.from_numpy(noise(n).samples) for n in [length, *company]]
+        frames_BFE, num_frames_B = encoder(waveforms)
+        assert num_frames_B[0] == encoder.num_frames(length)
+        assert frames_BFE.isfinite().all()
+
+
+def test_a_batch_of_clips_too_short_to_be_heard_has_no_frames(tmp_path: Path) -> None:
+    encoder = Encoder.load(build_encoder(tmp_path))
+    frames_BFE, num_frames_B = encoder([torch.zeros(0), torch.zeros(399)])
+    assert frames_BFE.shape == (2, 0, 32)
+    assert num_frames_B.tolist() == [0, 0]
+
+
+def test_silence_is_heard_as_finite_frames(tmp_path: Path) -> None:
+    for norm in ("layer", "group"):
+        frames_BFE, _ = Encoder.load(build_encoder(tmp_path / norm, norm)).eval()([torch.zeros(8_000)])
+        assert frames_BFE.isfinite().all()
+
+
+def test_masking_is_applied_in_training_and_only_then(tmp_path: Path) -> None:
+    dropouts = ("layerdrop", "hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout")
+    encoder = Encoder.load(build_encoder(tmp_path, mask_time_prob=0.5, **dict.fromkeys(dropouts, 0.0)))
+    waveforms = [torch.from_numpy(noise(16_000).samples)]
+    heard = [encoder.train(on)(waveforms)[0].detach() for on in (False, False, True)]
+    assert torch.equal(heard[0], heard[1])
+    assert not torch.allclose(heard[0], heard[2], atol=1e-3)
+
+
+def test_waveforms_are_normalised_as_the_preprocessor_says(tmp_path: Path) -> None:
+    folder = build_encoder(tmp_path)
+    encoder = Encoder.load(folder)
+    samples = noise(5_000).samples * 0.01 + 0.2
+    expected = Wav2Vec2FeatureExtractor.from_pretrained(folder)(samples, sampling_rate=16_000)["input_values"][0]
+    np.testing.assert_allclose(encoder._prepare(torch.from_numpy(samples)).numpy(), expected, atol=2e-5)
+    (folder / "preprocessor_config.json").write_text(json.dumps({"do_normalize": False, "sampling_rate": 16_000}))
+    assert torch.equal(Encoder.load(folder)._prepare(torch.from_numpy(samples)), torch.from_numpy(samples))
+
+
+def test_saved_and_loaded_encoder_gives_equal_frames(tmp_path: Path) -> None:
+    encoder = Encoder.load(build_encoder(tmp_path / "one", "group")).eval()
+    encoder.save(tmp_path / "two")
+    again = Encoder.load(tmp_path / "two").eval()
+    waveforms = [torch.from_numpy(noise(6_000).samples)]
+    assert torch.equal(encoder(waveforms)[0], again(waveforms)[0])
+    assert again.settings.do_normalize
+
+
+def test_what_is_no_encoder_is_refused_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no encoder at .*nowhere"):
+        Encoder.load(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match="type 'opt'"):
+        Encoder.load(build_language_model(tmp_path / "opt"))
+    folder = build_encoder(tmp_path / "encoder")
+    (folder / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(ModelError, match="cannot load the encoder"):
+        Encoder.load(folder)
+    (folder / "preprocessor_config.json").unlink()
+    with pytest.raises(ModelError, match="no preprocessor_config"):
+        Encoder.load(folder)
+    with pytest.raises(ModelError, match="8000 Hz"):
+        Encoder(EncoderSettings(config={}, sampling_rate=8_000))
+    with pytest.raises(ModelError, match="adapter"):
+        Encoder(EncoderSettings(config={"add_adapter": True, "hidden_size": 32, "num_hidden_layers": 1,
+                                        "num_attention_heads": 2, "intermediate_size": 8}))  # fmt: skip
+
+
+def test_an_encoder_whose_weights_are_not_all_there_is_refused(tmp_path: Path) -> None:
+    folder = build_encoder(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
+    with pytest.raises(ModelError, match=r"lacks \d+ weights, e.g. encoder.layers.2"):
+        Encoder.load(folder)

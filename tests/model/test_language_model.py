@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from model_builders import build_encoder, build_language_model, build_tokenizer
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from iclal.errors import ModelError, PromptError
+from iclal.model.language_model import LanguageModel
+
+
+def test_half_precision_opt_is_widened_with_the_reason_and_keeps_its_stored_digest(tmp_path: Path) -> None:
+    folder = build_language_model(tmp_path, dtype=torch.float16)
+    auto, asked = LanguageModel.load(folder), LanguageModel.load(folder, dtype="float32")
+    assert auto.dtype == asked.dtype == torch.float32
+    assert "stored in float16, held in float32" in auto.notes[0]
+    assert auto.embedding_digest == asked.embedding_digest
+    assert auto.digest() == asked.digest()
+
+
+def test_the_stored_dtype_is_kept_and_the_digest_is_of_what_is_stored(tmp_path: Path) -> None:
+    folder = build_language_model(tmp_path, dtype=torch.bfloat16)
+    stored, wide = LanguageModel.load(folder), LanguageModel.load(folder, dtype="float32")
+    assert (stored.dtype, wide.dtype) == (torch.bfloat16, torch.float32)
+    assert stored.embedding_digest == wide.embedding_digest
+    assert stored.digest() != wide.digest()
+    with pytest.raises(ModelError, match="dtype 'float16' is not offered"):
+        LanguageModel.load(folder, dtype="float16")
+
+
+def test_digest_sees_one_changed_number(tmp_path: Path) -> None:
+    language_model = LanguageModel.load(build_language_model(tmp_path))
+    before = language_model.digest()
+    with torch.no_grad():
+        next(iter(language_model.network.parameters()))[3, 2] += 1e-6
+    assert language_model.digest() != before
+
+
+def test_width_is_that_of_the_embeddings_where_opt_projects_behind_them(tmp_path: Path) -> None:
+    folder = build_language_model(tmp_path, word_embed_proj_dim=16)
+    language_model = LanguageModel.load(folder)
+    assert language_model.width == 16
+    ids_BT = torch.tensor([[1, 50, 60]])
+    states_BTH = language_model.hidden(language_model.embed(ids_BT), torch.arange(3)[None])
+    assert torch.equal(language_model.logits(states_BTH), language_model.network(input_ids=ids_BT).logits)
+
+
+def test_special_tokens_in_front_are_the_tokenizers_own(tmp_path: Path) -> None:
+    assert LanguageModel.load(build_language_model(tmp_path / "opt")).prefix_ids == (1,)
+    tokenizer = build_tokenizer(bos=None)
+    network = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2, n_positions=128))
+    network.save_pretrained(tmp_path / "gpt2")
+    tokenizer.save_pretrained(tmp_path / "gpt2")
+    language_model = LanguageModel.load(tmp_path / "gpt2")
+    assert language_model.prefix_ids == ()
+    assert language_model.max_positions == 128
+
+
+def test_an_end_of_several_tokens_is_refused_with_them(tmp_path: Path) -> None:
+    language_model = LanguageModel.load(build_language_model(tmp_path))
+    assert language_model.end_id("\n") == language_model.ids("\n")[0]
+    assert language_model.end_id("</s>") == 2
+    with pytest.raises(PromptError, match=r"the template's end '\\n##\\n' is \d tokens"):
+        language_model.end_id("\n##\n")
+
+
+def test_a_sliding_window_limits_the_positions(tmp_path: Path) -> None:
+    language_model = LanguageModel.load(build_language_model(tmp_path, "llama", max_position_embeddings=300))
+    assert language_model.max_positions == 300
+    language_model.network.config.sliding_window = 100
+    again = LanguageModel(language_model.network, language_model.tokenizer)
+    assert again.max_positions == 100
+
+
+def test_a_network_that_changes_its_logits_behind_the_head_is_refused(tmp_path: Path) -> None:
+    language_model = LanguageModel.load(build_language_model(tmp_path))
+    forward = language_model.network.forward
+
+    def capped(**values: torch.Tensor) -> object:
+        output = forward(**values)
+        output.logits = 0.5 * output.logits
+        return output
+
+    language_model.network.forward = capped
+    with pytest.raises(ModelError, match="does more to its logits"):
+        LanguageModel(language_model.network, language_model.tokenizer)
+
+
+def test_what_is_no_language_model_is_refused_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no language model at .*nowhere"):
+        LanguageModel.load(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match="no language model at"):
+        LanguageModel.load(tmp_path)
+    with pytest.raises(ModelError, match="cannot load the tokenizer"):
+        LanguageModel.load(build_encoder(tmp_path / "encoder"))
+    folder = build_language_model(tmp_path / "opt")
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(ModelError, match="cannot load the language model"):
+        LanguageModel.load(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="cannot load the language model"):
+        LanguageModel.load(folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ModelError, match="cannot load"):
+        LanguageModel.load(folder)
+
+
+def test_a_language_model_whose_weights_are_not_all_there_is_refused(tmp_path: Path) -> None:
+    folder = build_language_model(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
+    with pytest.raises(ModelError, match=r"lacks \d+ weights"):
+        LanguageModel.load(folder)
+
+
+def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused(tmp_path: Path) -> None:
+    folder = build_language_model(tmp_path)
+    tokenizer = build_tokenizer()
+    tokenizer.add_tokens(["<more>", "<and more>"])
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ModelError, match="do not belong together"):
+        LanguageModel.load(folder)
