@@ -160,7 +160,9 @@ def training_speech(recipe: EncoderRecipe) -> Recordings:
     return recordings
 
 
-def pretrain(recipe: EncoderRecipe, run_folder: Path, *, resume: bool = False, quiet: bool = False) -> FitResult:
+def pretrain(
+    recipe: EncoderRecipe, run_folder: Path, *, resume: bool = False, accept_changes: bool = False, quiet: bool = False
+) -> FitResult:
     """Train, or go on with, the encoder of a recipe; validated by word error rate on held-out sentences."""
     torch.manual_seed(recipe.train.seed)
     recordings = training_speech(recipe)
@@ -193,6 +195,7 @@ def pretrain(recipe: EncoderRecipe, run_folder: Path, *, resume: bool = False, q
             choose=("wer_known_voices", "min"),
             digests={"plan": plan.digest()},
             resume=resume,
+            accept_changes=accept_changes,
             quiet=quiet,
         )
 

@@ -55,7 +55,9 @@ class LanguageModelRecipe(Settings):
     )
 
 
-def pretrain(recipe: LanguageModelRecipe, run_folder: Path, *, resume: bool = False, quiet: bool = False) -> FitResult:
+def pretrain(
+    recipe: LanguageModelRecipe, run_folder: Path, *, resume: bool = False, accept_changes: bool = False, quiet: bool = False
+) -> FitResult:
     """Train, or go on with, the language model of a recipe; validated by exact answers on unseen sentences."""
     torch.manual_seed(recipe.train.seed)
     tokenizer = world_tokenizer(recipe.template)
@@ -73,6 +75,7 @@ def pretrain(recipe: LanguageModelRecipe, run_folder: Path, *, resume: bool = Fa
         validate=lambda step: exact_answers(model, checks),
         choose=("mean", "max"),
         resume=resume,
+        accept_changes=accept_changes,
         quiet=quiet,
     )
 
