@@ -56,7 +56,12 @@ class LanguageModelRecipe(Settings):
 
 
 def pretrain(
-    recipe: LanguageModelRecipe, run_folder: Path, *, resume: bool = False, accept_changes: bool = False, quiet: bool = False
+    recipe: LanguageModelRecipe,
+    run_folder: Path,
+    *,
+    resume: bool = False,
+    accept_changes: bool = False,
+    quiet: bool = False,
 ) -> FitResult:
     """Train, or go on with, the language model of a recipe; validated by exact answers on unseen sentences."""
     torch.manual_seed(recipe.train.seed)

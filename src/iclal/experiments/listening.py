@@ -25,7 +25,7 @@ def human_speech(data: Path, *, digit_strings: int, sentences: bool, seed: int =
     `sentences` adds speechocean762's read sentences to its digit strings.
     """
     found = Recordings(())
-    for utterance in _data_folder(data / "speechocean762"):
+    for utterance in data_folder(data / "speechocean762"):
         if utterance.split == "train" and (sentences or utterance.extra.get("kind") == "digits"):
             text = (utterance.text or "").lower() + "."
             found.add(dataclasses.replace(utterance, text=text), read_utterance(utterance))
@@ -42,7 +42,7 @@ def human_speech(data: Path, *, digit_strings: int, sentences: bool, seed: int =
 def fsdd_digits(data: Path, speakers: tuple[str, ...]) -> Iterable[tuple[Utterance, np.ndarray]]:
     """Single spoken digits of some speakers of the Free Spoken Digit Dataset, as words, with their samples."""
     whole: dict[Path, np.ndarray] = {}
-    for utterance in _data_folder(data / "fsdd"):
+    for utterance in data_folder(data / "fsdd"):
         if utterance.speaker not in speakers:
             continue
         path = utterance.audio_path
@@ -80,10 +80,10 @@ def no_speech(data: Path, generated: int, seed: int) -> Recordings:
 
 def crying_babies(data: Path) -> list[Utterance]:
     """The babies of ESC-10, in the manifest's order; the even ones are trained on, the odd ones tested."""
-    return [utterance for utterance in _data_folder(data / "esc10_nonspeech") if "baby" in str(utterance.label)]
+    return [utterance for utterance in data_folder(data / "esc10_nonspeech") if "baby" in str(utterance.label)]
 
 
-def _data_folder(folder: Path) -> Iterable[Utterance]:
+def data_folder(folder: Path) -> Iterable[Utterance]:
     """Utterances of a corpus of the data folder; fields of its own go to `extra`."""
     known = {field.name for field in dataclasses.fields(Utterance)}
     for line in (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines():

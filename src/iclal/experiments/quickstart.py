@@ -17,8 +17,9 @@ from iclal.errors import TrainingError
 from iclal.evaluation.evaluate import Evaluation
 from iclal.evaluation.records import write_evaluations
 from iclal.evaluation.report import read_training_curve
-from iclal.experiments.grid import QUERIES, evaluate_all, world_conditions
+from iclal.experiments.conditions import QUERIES, evaluate_all
 from iclal.experiments.training import speech_for
+from iclal.experiments.world_test import world_conditions
 from iclal.training.ears import train_ears
 from iclal.training.recipe import read_recipe
 

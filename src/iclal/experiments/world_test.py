@@ -1,0 +1,77 @@
+"""The spoken world's test: unseen voices and sentences; unseen names, noise and voice notes besides."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+
+from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
+from iclal.data.tasks.episode import Episode
+from iclal.data.world import names, speech
+from iclal.data.world.sentences import Taste
+from iclal.evaluation.evaluate import Cell, Pools
+from iclal.experiments.conditions import Condition, check_grid, held_out
+
+_POOL = {"quick": 260, "full": 640}  # utterances in each pool
+_LEAST_OF_A_VALUE = 5
+_HONEST = ("audio", "ceiling", "cascade")  # where controls stand elsewhere
+
+
+def world_conditions(grid: str, seed: int, *, progress: bool = True) -> list[Condition]:
+    """The world's test: unseen voices and sentences. Full: also unseen names, noisy places, and 5 dB of noise."""
+    check_grid(grid)
+    size = _POOL[grid]
+    clean = _world_pools(size, seed, Taste((1, 4)), progress=progress)
+    cells = world_cells(grid, clean)
+    found = [Condition("clean", clean, speech.hear, cells)]
+    if grid == "quick":
+        return found
+    unseen = _world_pools(size // 2, seed + 1, Taste((1, 4), name_part="test"), progress=progress)
+    basic = [cell for cell in cells if cell.shots == 0 and cell.task in ("transcript", "questions", "summary")]
+    found.append(Condition("unseen-names", unseen, speech.hear, basic, _HONEST))
+    found.append(Condition("snr-5db", clean, lambda u: speech.hear(u, snr_db=5.0), basic, (*_HONEST, "cascade-ctc")))
+    noisy = _world_pools(size // 2, seed + 2, Taste((1, 4)), noisy_share=0.5, progress=progress)
+    voices = [Cell("voice", 0, lambda rng: voice.episode(rng)), Cell("voice", 4, _bound_voice(noisy))]
+    found.append(Condition("notes", noisy, speech.hear, voices))
+    return found
+
+
+def _world_pools(size: int, seed: int, taste: Taste, *, noisy_share: float = 0.0, progress: bool = True) -> Pools:
+    """Queries and demonstrations of the test part, made in one go."""
+    spoken = speech.speak_passages(
+        "test", 2 * size, seed + 100, taste, noisy_share=noisy_share, digits_share=0.0, progress=progress
+    )
+    return Pools(spoken[:size], spoken[size:])
+
+
+def world_cells(grid: str, pools: Pools) -> list[Cell]:
+    """Tasks by number of demonstrations. Two label words are bound in `labels`, four in `labels-4`."""
+    shots = {"quick": (0, 2), "full": (0, 1, 2, 4, 8)}[grid]
+    copied = shots[: 4 if grid == "full" else 2]  # long answers: eight demonstrations of them say nothing new
+    cells = [Cell("transcript", k, held_out(transcript)) for k in copied]
+    cells += [Cell("questions", k, held_out(questions)) for k in shots]
+    cells += [Cell("summary", k, held_out(summary)) for k in copied]
+    cells += [Cell("pattern", k, held_out(pattern)) for k in shots]
+    bound = {"quick": {2: (0, 2)}, "full": {2: (0, 4, 8), 4: (0, 8)}}[grid]
+    for ways, counts in bound.items():
+        cells += [Cell("labels" if ways == 2 else f"labels-{ways}", k, bind(pools, ways)) for k in counts]
+    return cells
+
+
+def bind(pools: Pools, ways: int) -> Callable[[Random], Episode]:
+    """Episodes that bind unseen label words to values which both pools have often enough."""
+    values = {attribute: _common_values(pools, attribute) for attribute in labels.ATTRIBUTES}
+    label_words = names.name_list(60, "label", "test")
+    return lambda rng: labels.episode(rng, label_words, values, ways)
+
+
+def _bound_voice(pools: Pools) -> Callable[[Random], Episode]:
+    values = {attribute: _common_values(pools, attribute) for attribute in voice.CANDIDATES}
+    label_words = names.name_list(60, "label", "test")
+    return lambda rng: voice.bound_episode(rng, label_words, values)
+
+
+def _common_values(pools: Pools, attribute: str) -> list[str]:
+    counts = [Counter(u.facts.get(attribute) for u in pool) for pool in (pools.queries, pools.demonstrations)]
+    return sorted(v for v in counts[0] if v and min(count[v] for count in counts) >= _LEAST_OF_A_VALUE)
