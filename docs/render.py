@@ -27,6 +27,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path("docs") / "results"
 MISSING = "not measured yet"
+CEILING_TOO_LOW = "none: the ceiling is too low"
 ROW_COLUMNS = ("model", "task", "shots", "input", "condition", "metric")
 TABLE_INPUTS = ("ceiling", "audio", "cascade", "shuffled-audio", "no-audio", "wrong-labels", "text-demos")
 # A column so headed holds no measurement.
@@ -65,7 +66,10 @@ def number(root: Path, file: str, place: str, format: str) -> str:
     if place.startswith("/"):
         value = _point(content, place, file)
     else:
-        row = _row(content, place.split("/"), file)
+        wanted = place.split("/")
+        if _has_no_parity(content, wanted):
+            return CEILING_TOO_LOW
+        row = _row(content, wanted, file)
         value = row["value"]
     if format in ("%i", "n") and not row:
         raise SourceError(f"{file}#{place}: '{format}' needs a row of a report")
@@ -180,6 +184,12 @@ def _row(content: Any, wanted: list[str], file: str) -> dict[str, Any]:
     if len(found) != 1:
         raise SourceError(f"{file} has {len(found)} rows {'/'.join(wanted)}; there must be one")
     return found[0]
+
+
+def _has_no_parity(content: Any, wanted: list[str]) -> bool:
+    """Whether a parity is wanted of a cell that was measured but whose ceiling is too low to divide by."""
+    cell = [[str(row[column]) for column in ROW_COLUMNS] for row in content["rows"]]
+    return wanted[-1] == "parity" and wanted not in cell and [*wanted[:3], "ceiling", wanted[4], "exact"] in cell
 
 
 def _format(value: Any, format: str, row: dict[str, Any]) -> str:
