@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from iclal.data.demonstrations import draw, query, seeded
 from iclal.data.manifest import Utterance
-from iclal.data.prompt import Clip, Prompt, Template, Text, fill, read_transcript
+from iclal.data.prompt import Clip, Prompt, SlotText, Template, Text, fill, read_transcript
 from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
 from iclal.data.tasks.episode import Episode
 from iclal.data.world import names, sentences, voices, words
@@ -59,7 +60,7 @@ class Stage:
     def sentences(self, rng: random.Random) -> tuple[int, int]:
         most = 1 if self.share < 0.03 else 2 if self.share < 0.15 else 3 if self.share < 0.25 else 4
         count = rng.choices((1, 2, 3, 4), (0.25, 0.3, 0.25, 0.2))[0]
-        return (min(count, most),) * 2
+        return min(count, most), min(count, most)
 
     def label_words_around(self, rng: random.Random) -> int | None:
         """How many random words stand around the class word of a label clip; None for whole sentences."""
@@ -110,7 +111,7 @@ class Pool:
         return utterance
 
 
-def _frequent_values(pool: list[Utterance], wanted: dict[str, tuple[str, ...]], least: int) -> dict[str, list[str]]:
+def _frequent_values(pool: list[Utterance], wanted: Mapping[str, Sequence[str]], least: int) -> dict[str, list[str]]:
     """By attribute, the values that at least `least` utterances of the pool have."""
     found: dict[str, list[str]] = {}
     for attribute, values in wanted.items():
@@ -240,7 +241,7 @@ class Tokenize:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self._encode = tokenizer.backend_tokenizer.encode
-        self._start = tokenizer.bos_token_id
+        self._start = cast(int, tokenizer.bos_token_id)
         self._known: dict[str, list[int]] = {}
 
     def ids(self, text: str) -> list[int]:
@@ -260,6 +261,7 @@ class Tokenize:
         ids, weights = [self._start], [0.0]
         answers = sum(isinstance(piece, Text) and piece.is_answer for piece in prompt)
         for piece in prompt:
+            assert isinstance(piece, Text | SlotText), "documents are text"
             answer = isinstance(piece, Text) and piece.is_answer
             text = piece.text if isinstance(piece, Text) or not piece.text else " " + piece.text
             new = self.ids(text)

@@ -68,7 +68,6 @@ def build(recipe: EncoderRecipe) -> Encoder:
         do_stable_layer_norm=True,
         num_conv_pos_embeddings=32,
         num_conv_pos_embedding_groups=8,
-        num_feat_extract_layers=3,
         hidden_dropout=0.05,
         attention_dropout=0.05,
         activation_dropout=0.0,
@@ -77,7 +76,6 @@ def build(recipe: EncoderRecipe) -> Encoder:
         mask_time_prob=0.08,
         mask_time_length=4,
         mask_feature_prob=0.0,
-        vocab_size=1,
     )
     encoder = Encoder(EncoderSettings(config=config.to_diff_dict()))
     first = cast(nn.Conv1d, encoder.network.feature_extractor.conv_layers[0].conv)

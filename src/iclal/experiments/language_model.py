@@ -7,7 +7,7 @@ which reads instructions and demonstrations, and which the ears meet as they wou
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,8 @@ from pydantic import Field
 from torch import Tensor
 
 from iclal.data.demonstrations import seeded
-from iclal.data.prompt import Template, fill, read_transcript
+from iclal.data.manifest import Utterance
+from iclal.data.prompt import Template, Text, fill, read_transcript
 from iclal.data.tasks import labels, pattern, questions, summary, transcript
 from iclal.data.tasks.episode import Episode
 from iclal.data.world import names, sentences
@@ -185,8 +186,13 @@ def _loss(model: OPTForCausalLM, batch: TokenBatch) -> StepLoss:
     return StepLoss((losses * weights).sum(), float(weights.sum()))
 
 
-def check_documents(template: Template, tokenize: Tokenize, count: int = 64) -> dict[str, list[Document]]:
-    """Documents of the test's sentences, by task and shots; only the query's answer counts. `*`: unseen names."""
+def check_documents(
+    template: Template, tokenize: Tokenize, count: int = 64, filler_tokens: int = 0
+) -> dict[str, list[Document]]:
+    """Documents of the test's sentences, by task and shots; only the query's answer counts. `*`: unseen names.
+
+    With `filler_tokens` that many tokens of other passages stand in front of each.
+    """
     checks: dict[str, list[Document]] = {}
     for part in ("train", "test"):
         pool = _check_pool(part)
@@ -209,9 +215,21 @@ def check_documents(template: Template, tokenize: Tokenize, count: int = 64) -> 
         for name, (episode, passages, shots) in cells.items():
             rng = seeded("check", name, part)
             drawn = [documents.solved(episode(rng), passages, shots, rng, template) for _ in range(count)]
+            if filler_tokens:
+                drawn = [(filler(pool.passages, rng, filler_tokens, template, tokenize), *prompt) for prompt in drawn]
             found = [tokenize.document(fill(prompt, read_transcript), name) for prompt in drawn]
             checks[name + ("*" if part == "test" else "")] = [_last_answer(document) for document in found]
     return checks
+
+
+def filler(
+    passages: Sequence[Utterance], rng: random.Random, num_tokens: int, template: Template, tokenize: Tokenize
+) -> Text:
+    """Passages that no answer needs, `num_tokens` tokens or a few more."""
+    words = ""
+    while len(tokenize.ids(words)) < num_tokens:
+        words = f"{words} {rng.choice(passages).text}".strip()
+    return Text(words + template.end)
 
 
 def _binding(pool: Pool, label_words: tuple[str, ...], ways: int) -> Callable[[random.Random], Episode]:
@@ -248,10 +266,22 @@ def exact_answers(model: OPTForCausalLM, checks: dict[str, list[Document]]) -> d
     return shares | {"mean": sum(shares.values()) / len(shares)}
 
 
+def measure(recipe: LanguageModelRecipe, checkpoint: Path, count: int = 400) -> dict[str, dict[str, float]]:
+    """Exact answers of a checkpoint: plain, and behind 1,000 tokens of filler."""
+    tokenizer = world_tokenizer(recipe.template)
+    model = build(recipe, len(tokenizer))
+    load_weights(checkpoint, model)
+    tokenize = Tokenize(tokenizer)
+    with torch.no_grad():
+        plain = exact_answers(model.eval(), check_documents(recipe.template, tokenize, count))
+        behind = check_documents(recipe.template, tokenize, max(1, count // 4), filler_tokens=1000)
+        return {"plain": plain, "behind 1,000 tokens": exact_answers(model, behind)}
+
+
 def export(recipe: LanguageModelRecipe, checkpoint: Path, folder: Path) -> None:
     """Write a checkpoint as a model of the hub's layout: weights in bfloat16, tokenizer, and what it reached."""
     tokenizer = world_tokenizer(recipe.template)
     model = build(recipe, len(tokenizer))
     load_weights(checkpoint, model)
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.bfloat16().save_pretrained(folder)  # as stored; whoever loads it chooses a dtype to compute in
     tokenizer.save_pretrained(folder)

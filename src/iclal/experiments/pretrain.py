@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from iclal.experiments import encoder, language_model
 from iclal.settings import Settings
+from iclal.training.train import FitResult
 
 
 def pretrain_language_model(out: Path, overrides: Sequence[str] = (), *, resume: bool = False) -> Path:
@@ -16,7 +17,7 @@ def pretrain_language_model(out: Path, overrides: Sequence[str] = (), *, resume:
     recipe = _recipe(language_model.LanguageModelRecipe, out, overrides, resume)
     result = language_model.pretrain(recipe, out, resume=resume)
     language_model.export(recipe, result.checkpoint, out / "model")
-    _write_reached(out, result.best_metrics, result.best_step)
+    _write_reached(out, result, language_model.measure(recipe, result.checkpoint))
     return out / "model"
 
 
@@ -25,7 +26,7 @@ def pretrain_encoder(out: Path, overrides: Sequence[str] = (), *, resume: bool =
     recipe = _recipe(encoder.EncoderRecipe, out, overrides, resume)
     result = encoder.pretrain(recipe, out, resume=resume)
     encoder.export(recipe, result.checkpoint, out / "model")
-    _write_reached(out, result.best_metrics, result.best_step)
+    _write_reached(out, result, result.best_metrics)
     return out / "model"
 
 
@@ -38,7 +39,7 @@ def _recipe(kind: type[Any], out: Path, overrides: Sequence[str], resume: bool) 
     return kind.build({}, overrides)
 
 
-def _write_reached(out: Path, metrics: dict[str, float], step: int | None) -> None:
-    """What the chosen checkpoint reached in validation, beside its weights."""
-    values = {"step": step, "validation": metrics}
+def _write_reached(out: Path, result: FitResult, reached: Mapping[str, Any]) -> None:
+    """What the chosen checkpoint reached, beside its weights: the source of the numbers in its card."""
+    values = {"step": result.best_step, "reached": reached}
     (out / "model" / "reached.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
