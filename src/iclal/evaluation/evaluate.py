@@ -1,0 +1,300 @@
+"""Evaluation: every task, number of demonstrations and input of a grid, by free greedy generation."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pydantic
+import torch
+import transformers
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+import iclal
+from iclal.audio.reading import Audio
+from iclal.data.manifest import Utterance
+from iclal.errors import PromptError
+from iclal.evaluation.blocks import BLOCK_SIZE, Block, Cell, Pools, check_cells, draw_blocks
+from iclal.evaluation.clips import choose, clip_of
+from iclal.evaluation.inputs import FEW_SHOT_INPUTS, INPUTS, Clips, Slots, applicable
+from iclal.evaluation.normalize import get_normalizer
+from iclal.evaluation.outcomes import Asked, Outcome, describe_item, describe_utterance, references_of
+from iclal.evaluation.rows import NORMALIZER, TRANSCRIPT_TASK, Columns, make_rows
+from iclal.evaluation.score import TranscriptScore, score_transcripts
+from iclal.model import inference
+from iclal.model.model import ICLAL
+from iclal.settings import Settings
+
+
+class EvaluationSettings(Settings):
+    """How much is asked and how it is named in the report."""
+
+    name: str | None = None  # the report's column `model`; None: the connector's kind
+    condition: str = "clean"  # what the query pool's clips are like, as the report calls it
+    queries: int = pydantic.Field(default=400, ge=1)  # a cell
+    seed: int = 0
+    inputs: tuple[str, ...] = INPUTS
+    max_new_tokens: int | None = pydantic.Field(default=None, ge=1)  # None: grows with clip and text
+    clips: int = pydantic.Field(default=6, ge=0)  # queries that the report plays and shows
+
+    @pydantic.field_validator("inputs")
+    @classmethod
+    def _known(cls, inputs: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [input for input in inputs if input not in INPUTS]
+        if unknown or not inputs:
+            raise ValueError(f"unknown inputs {unknown}; known are {', '.join(INPUTS)}")
+        return inputs
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was asked, said and measured of one model under one condition; `iclal.evaluation.records` writes it."""
+
+    columns: Columns
+    rows: list[dict[str, Any]]
+    outcomes: list[Outcome]
+    meta: dict[str, Any]
+    clips: list[dict[str, Any]]  # of the report page, `audio` still to be written
+    recordings: dict[str, Audio]  # of the clips, by their id
+    left_out: dict[str, str]  # inputs that could not be made, and why
+
+    @property
+    def transcripts(self) -> dict[tuple[int, str], list[Outcome]]:
+        """The transcript task's outcomes by (shots, input)."""
+        found: dict[tuple[int, str], list[Outcome]] = {}
+        for outcome in self.outcomes:
+            if outcome.asked.task == TRANSCRIPT_TASK:
+                found.setdefault((outcome.asked.shots, outcome.input), []).append(outcome)
+        return found
+
+
+def evaluate(
+    model: ICLAL,
+    cells: Sequence[Cell],
+    pools: Pools,
+    hear: Callable[[Utterance], Audio],
+    settings: EvaluationSettings | None = None,
+    *,
+    conditions: Callable[[Utterance], Iterable[str]] = describe_utterance,
+    progress: bool = True,
+) -> Evaluation:
+    """Ask a model every query of every cell through every input.
+
+    The same arguments give the same rows, and another model is asked the same queries behind the same demonstrations.
+
+    Args:
+        cells: the grid. With all inputs, each task must have a cell without demonstrations: the control of the others.
+        hear: the recording of an utterance, the same samples at each call.
+        conditions: break-downs ("voice=...", "names=unseen") that an utterance counts in; kind of question, number of
+            ways and closed set of answers are added.
+        progress: a bar with the time left on a terminal's stderr.
+
+    Raises:
+        DataError: a grid or pools that do not do (see `check_cells`, `Pools`, `draw_blocks`).
+        PromptError: a prompt longer than the language model's positions; nothing is cut.
+        AudioError: from `hear`.
+    """
+    settings = settings or EvaluationSettings()
+    check_cells(cells, published=set(settings.inputs) == set(INPUTS))
+    start = time.monotonic()
+    clips = Clips(model, hear)
+    inputs, left_out = applicable(settings.inputs, model, pools)
+    columns = _columns(model, settings)
+    outcomes: list[Outcome] = []
+    repeated = 0
+    without_wrong_labels = 0
+    with _in_use(model), _bar(_count_steps(cells, settings, inputs), progress) as advance:
+        slots = Slots(clips, model, pools, settings.seed)
+        for cell in cells:
+            for block in draw_blocks(cell, pools, settings.queries, settings.seed):
+                if not clips.transcribed_seconds:
+                    clips.time_transcription([item.clip for item in block.queries])
+                asked = _asked(block, conditions)
+                repeated += block.repeated
+                for input in _inputs_at(cell.shots, inputs):
+                    answered = _answer(model, slots, clips, block, asked, input, settings.max_new_tokens)
+                    without_wrong_labels += not answered
+                    outcomes += answered
+                    advance(f"{cell.task}, {cell.shots} shots, {input}")
+        rows = make_rows(outcomes, columns)
+        shown = choose(outcomes, rows, settings.clips)
+        clips.transcribe([own[0].asked.utterance for own in shown])
+        page_clips = [clip_of(model, own, clips, columns.model) for own in shown]
+    meta = _meta(model, settings, pools, left_out, clips)
+    meta["queries"] |= {"repeated": repeated, "blocks without other labels to show": without_wrong_labels}
+    meta["seconds"] = round(time.monotonic() - start, 1)
+    recordings = {own[0].asked.utterance.id: clips.audio(own[0].asked.utterance) for own in shown}
+    return Evaluation(columns, rows, outcomes, meta, page_clips, recordings, left_out)
+
+
+def score_of(outcomes: Sequence[Outcome]) -> TranscriptScore:
+    """The word errors of one cell and input: `iclal score` on the saved texts, but with intervals over blocks."""
+    return score_transcripts(
+        [outcome.asked.id for outcome in outcomes],
+        [outcome.asked.references[0] for outcome in outcomes],
+        [outcome.answer for outcome in outcomes],
+        normalizer=get_normalizer(NORMALIZER),
+        blocks=[outcome.asked.owner for outcome in outcomes],
+    )
+
+
+def _columns(model: ICLAL, settings: EvaluationSettings) -> Columns:
+    kind = model.settings.connector.kind
+    return Columns(
+        model=settings.name or kind,
+        objective=model.settings.objective,
+        connector=kind,
+        language_model=model.language_model.name,
+        seed=settings.seed,
+        condition=settings.condition,
+    )
+
+
+def _inputs_at(shots: int, inputs: Sequence[str]) -> list[str]:
+    """The inputs of a cell: those that change demonstrations need some."""
+    return [input for input in inputs if shots or input not in FEW_SHOT_INPUTS]
+
+
+def _asked(block: Block, conditions: Callable[[Utterance], Iterable[str]]) -> list[Asked]:
+    """The queries of a block, with what scores need of them."""
+    episode = block.episode
+    return [
+        Asked(
+            task=block.cell.task,
+            shots=block.cell.shots,
+            block=block.number,
+            number=block.number * BLOCK_SIZE + place,
+            utterance=item.clip,
+            references=references_of(item),
+            question=item.question,
+            instruction=episode.instruction,
+            candidates=episode.candidates,
+            grouped=bool(episode.groups),
+            conditions=tuple(dict.fromkeys([*conditions(item.clip), *describe_item(episode, item)])),
+            demonstration_ids=tuple(shown.clip.id for shown in block.demonstrations),
+        )
+        for place, item in enumerate(block.queries)
+    ]
+
+
+def _answer(
+    model: ICLAL, slots: Slots, clips: Clips, block: Block, asked: Sequence[Asked], input: str, limit: int | None
+) -> list[Outcome]:
+    """A block's outcomes through one input, in one call, so that its demonstrations are read once."""
+    prompts = slots.prompts(block, input)
+    if prompts is None:
+        return []
+    try:
+        answers = inference.generate(model, prompts, max_new_tokens=limit, batch_size=BLOCK_SIZE, hearing=clips.hearing)
+    except PromptError as error:
+        raise PromptError(f"{block.cell.task} with {block.cell.shots} shots, input {input}: {error}") from error
+    return [
+        Outcome(query, input, slots.written(prompt), answer.text, answer.token_ids, answer.finish_reason)
+        for query, prompt, answer in zip(asked, prompts, answers, strict=True)
+    ]
+
+
+@contextlib.contextmanager
+def _in_use(model: ICLAL) -> Iterator[None]:
+    """Evaluation mode without gradients, and back to what was."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
+
+
+def _count_steps(cells: Sequence[Cell], settings: EvaluationSettings, inputs: Sequence[str]) -> int:
+    blocks = -(-settings.queries // BLOCK_SIZE)
+    return blocks * sum(len(_inputs_at(cell.shots, inputs)) for cell in cells)
+
+
+@contextlib.contextmanager
+def _bar(steps: int, wanted: bool) -> Iterator[Callable[[str], None]]:
+    """A bar on stderr with the time left; nothing where stderr is no terminal."""
+    console = Console(stderr=True)
+    columns = (
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    bar = Progress(*columns, console=console, transient=True, disable=not (wanted and console.is_terminal))
+    with bar:
+        task = bar.add_task("", total=steps)
+        yield lambda description: bar.update(task, advance=1, description=description)
+
+
+def _meta(
+    model: ICLAL, settings: EvaluationSettings, pools: Pools, left_out: dict[str, str], clips: Clips
+) -> dict[str, Any]:
+    """How the numbers were made: what a reader needs to trust, and a colleague to repeat them."""
+    normalizer = get_normalizer(NORMALIZER)
+    seconds = clips.transcription_seconds
+    return {
+        "condition": settings.condition,
+        "seed": settings.seed,
+        "real_time_factor": round(clips.transcribed_seconds / seconds, 2) if seconds else 0.0,
+        "queries": {
+            "a cell": settings.queries,
+            "a block": BLOCK_SIZE,
+            "pool": len(pools.queries),
+            "demonstration pool": len(pools.demonstrations),
+        },
+        "normaliser": {"name": normalizer.name, "version": normalizer.version, "fingerprint": normalizer.fingerprint},
+        "decoding": {
+            "method": "greedy",
+            "max_new_tokens": settings.max_new_tokens or "grows with the clip",
+            "repetition_stop": True,
+            "batch_size": BLOCK_SIZE,
+        },
+        "intervals": "95 % bootstrap, blocks resampled",
+        "left_out": dict(left_out),
+        "digests": {
+            "language_model": model.language_model.digest(),
+            "tokenizer": model.language_model.tokenizer_hash,
+            "ears": _ears_digest(model),
+            "queries": _pool_digest(pools.queries),
+            "demonstrations": _pool_digest(pools.demonstrations),
+        },
+        "machine": {
+            "device": str(model.device),
+            "dtype": str(model.language_model.dtype).removeprefix("torch."),
+            "threads": torch.get_num_threads(),
+        },
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "numpy": np.__version__,
+            "iclal": iclal.__version__,
+        },
+    }
+
+
+def _ears_digest(model: ICLAL) -> str:
+    """SHA-256 over name, dtype, shape and bytes of every tensor of the ears."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        array = tensor.detach().cpu().contiguous().numpy()
+        total.update(f"{name} {array.dtype} {array.shape}\n".encode() + array.tobytes())
+    return total.hexdigest()
+
+
+def _pool_digest(utterances: Sequence[Utterance]) -> str:
+    """SHA-256 over the ids and texts of a pool, whatever its order."""
+    lines = sorted(f"{utterance.id}\t{utterance.text}\n" for utterance in utterances)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+__all__ = ["Cell", "Evaluation", "EvaluationSettings", "Pools", "evaluate", "score_of"]

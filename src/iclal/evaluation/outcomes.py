@@ -1,0 +1,126 @@
+"""What was asked and what was answered: one query with everything that scores and break-downs need of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from iclal.data.manifest import Question, Utterance
+from iclal.data.prompt import Item
+from iclal.data.tasks.episode import Episode
+from iclal.evaluation.metrics import exact_match
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A query of a cell. Queries of one block share their episode and their demonstrations."""
+
+    task: str
+    shots: int
+    block: int
+    number: int  # its place in the cell
+    utterance: Utterance
+    references: tuple[str, ...]  # every answer that counts as right
+    question: str | None
+    instruction: str
+    candidates: tuple[str, ...] | None
+    grouped: bool  # whether demonstrations bind the candidates, a new set of them in each block
+    conditions: tuple[str, ...]  # break-downs it counts in, "name=value"
+    demonstration_ids: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """Unique in an evaluation: the same utterance may be asked in many cells."""
+        return f"{self.task}-{self.shots}shot-{self.number:04}-{self.utterance.id}"
+
+    @property
+    def cell(self) -> tuple[str, int]:
+        """Task and number of demonstrations."""
+        return self.task, self.shots
+
+    @property
+    def owner(self) -> tuple[str, int, int]:
+        """What intervals draw together."""
+        return self.task, self.shots, self.block
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One answer to a query through one input."""
+
+    asked: Asked
+    input: str
+    prompt: str  # as text, a clip as "[id]"
+    answer: str
+    token_ids: tuple[int, ...]
+    finish_reason: str
+
+    @property
+    def is_right(self) -> bool:
+        """Metric `exact`."""
+        return exact_match(self.answer, self.asked.references)
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of `answers.jsonl`."""
+        asked = self.asked
+        return {
+            "id": asked.id,
+            "utterance": asked.utterance.id,
+            "task": asked.task,
+            "shots": asked.shots,
+            "block": asked.block,
+            "input": self.input,
+            "prompt": self.prompt,
+            "answers": list(asked.references),
+            "answer": self.answer,
+            "right": self.is_right,
+            "token_ids": list(self.token_ids),
+            "finish_reason": self.finish_reason,
+            "demonstration_ids": list(asked.demonstration_ids),
+            "conditions": list(asked.conditions),
+        }
+
+
+def describe_utterance(utterance: Utterance) -> list[str]:
+    """The break-downs that an utterance counts in by itself: its voice, and what its note says."""
+    found = [] if utterance.speaker is None else [f"voice={utterance.speaker}"]
+    noted = ("speaker", "pace", "surroundings")
+    return found + [f"{name}={utterance.facts[name]}" for name in noted if utterance.facts.get(name)]
+
+
+def describe_item(episode: Episode, item: Item) -> list[str]:
+    """The break-downs that follow from what is asked: kind of question, number of ways, closed set of answers."""
+    question = asked_question(item)
+    kind = None if question is None else kind_of(question, item.clip)
+    found = [] if kind is None else [f"kind={kind}"]
+    if episode.groups:
+        found.append(f"ways={len(episode.groups)}")
+    elif episode.candidates:
+        found.append(f"among={'/'.join(episode.candidates)}")
+    return found
+
+
+def references_of(item: Item) -> tuple[str, ...]:
+    """Every answer that counts as right, the item's own first."""
+    question = asked_question(item)
+    others: Sequence[str] = () if question is None else question.answers
+    return tuple(dict.fromkeys((item.answer, *others)))
+
+
+def asked_question(item: Item) -> Question | None:
+    """The utterance's question that the item asks."""
+    if item.question is None:
+        return None
+    return next((q for q in item.clip.questions if q.question == item.question and item.answer in q.answers), None)
+
+
+def kind_of(question: Question, utterance: Utterance) -> str | None:
+    """The kind in a question id of the form `utterance-kind-number`; None for ids of another form.
+
+    >>> kind_of(Question("u-7-yes-no-3", "is it red", ("yes",)), Utterance("u-7"))
+    'yes-no'
+    """
+    rest = question.id.removeprefix(utterance.id + "-")
+    kind, dash, number = rest.rpartition("-")
+    return kind if rest != question.id and dash and number.isdigit() and kind else None

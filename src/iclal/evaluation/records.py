@@ -1,0 +1,182 @@
+"""Evaluations on disk: every answer, transcripts that `iclal score` takes, recordings, and the report of them all."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from iclal.audio.reading import SAMPLE_RATE, Audio
+from iclal.errors import DataError
+from iclal.evaluation.evaluate import Evaluation, score_of
+from iclal.evaluation.report import write_html, write_report_json
+from iclal.evaluation.report_rows import check_rows
+from iclal.evaluation.rows import check_controls
+
+_WORST = 20
+
+
+def write_evaluations(
+    folder: Path | str,
+    evaluations: Sequence[Evaluation],
+    *,
+    extras: Mapping[str, Any] | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write evaluations (of several models, conditions, seeds) into one folder, with the report of them all.
+
+    answers.jsonl                                   one line a query and input
+    transcripts/MODEL.../{references,hypotheses-INPUT}.jsonl   per cell of the transcript task, for `iclal score`
+    clips/*.flac, report.json, report.html          see `iclal.evaluation.report`
+
+    `extras` (training curves) and `meta` (command, commit) are added to the report's own. Returns `report.json`.
+
+    Raises:
+        DataError: nothing to write, two evaluations with the same key, a few-shot score without its controls, or a
+            folder that cannot be written.
+    """
+    if not evaluations:
+        raise DataError("no evaluations to write")
+    folder = Path(folder)
+    rows = [row for evaluation in evaluations for row in evaluation.rows]
+    check_rows(rows)
+    for evaluation in evaluations:
+        check_controls(evaluation.rows, evaluation.left_out)
+    try:
+        _write_lines(folder / "answers.jsonl", (line for e in evaluations for line in _answer_lines(e)))
+        for evaluation in evaluations:
+            _write_transcripts(folder / "transcripts", evaluation)
+        headline = _headline(evaluations)
+        clips = _write_clips(folder, headline, evaluations)
+        own = {"clips": clips, "worst": _worst(headline), "word_errors": _word_errors(evaluations)}
+        path = folder / "report.json"
+        write_report_json(path, rows, own | dict(extras or {}), merge_meta(evaluations) | dict(meta or {}))
+        write_html(path, folder / "report.html")
+    except OSError as error:
+        raise DataError(f"cannot write the evaluation to {folder}: {error.strerror or error}") from error
+    return path
+
+
+def label(evaluation: Evaluation) -> str:
+    """What tells an evaluation from others: the model, and condition and seed where they are not the usual."""
+    columns = evaluation.columns
+    parts = [columns.model]
+    parts += [columns.condition] if columns.condition != "clean" else []
+    parts += [f"seed-{columns.seed}"] if columns.seed else []
+    return "-".join(parts)
+
+
+def merge_meta(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """One `meta`: what all evaluations share stands once, what differs by evaluation; speed is the headline's."""
+    headline = _headline(evaluations)
+    merged: dict[str, Any] = {}
+    for name, value in headline.meta.items():
+        values = {label(evaluation): evaluation.meta.get(name) for evaluation in evaluations}
+        if name in ("condition", "real_time_factor") or all(other == value for other in values.values()):
+            merged[name] = value
+        elif name == "seconds":
+            merged[name] = round(sum(evaluation.meta["seconds"] for evaluation in evaluations), 1)
+        else:
+            merged[name] = values
+    return merged
+
+
+def _headline(evaluations: Sequence[Evaluation]) -> Evaluation:
+    """The one that the page is about: as `Scores.headline` chooses the model."""
+    return next((e for e in evaluations if e.columns.connector == "ctc"), evaluations[0])
+
+
+def _answer_lines(evaluation: Evaluation) -> Iterable[dict[str, Any]]:
+    columns = evaluation.columns
+    named = {"model": columns.model, "condition": columns.condition, "seed": columns.seed}
+    return ({**named, **outcome.to_json()} for outcome in evaluation.outcomes)
+
+
+def _write_transcripts(folder: Path, evaluation: Evaluation) -> None:
+    for (shots, input), outcomes in evaluation.transcripts.items():
+        place = folder / _slug(f"{label(evaluation)}-{shots}-shot")
+        references = ({"id": o.asked.id, "text": o.asked.references[0]} for o in outcomes)
+        said = ({"id": o.asked.id, "text": o.answer} for o in outcomes)
+        # An input that could not be made for every block has references of its own.
+        whole = len(outcomes) == max(len(o) for (s, _), o in evaluation.transcripts.items() if s == shots)
+        _write_lines(place / ("references.jsonl" if whole else f"references-{input}.jsonl"), references)
+        _write_lines(place / f"hypotheses-{input}.jsonl", said)
+
+
+def _word_errors(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
+    """The counts behind every word error rate of a main condition."""
+    found = []
+    for evaluation in evaluations:
+        columns = evaluation.columns
+        for (shots, input), outcomes in evaluation.transcripts.items():
+            named = {"model": columns.model, "condition": columns.condition, "seed": columns.seed}
+            values = score_of(outcomes).to_json()
+            counts = {name: value for name, value in values.items() if name not in ("source", "normalizer", "task")}
+            found.append(named | {"shots": shots, "input": input} | counts)
+    return found
+
+
+def _worst(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """The zero-shot transcripts through audio with the most errors."""
+    shots = min((shots for shots, input in evaluation.transcripts if input == "audio"), default=None)
+    if shots is None:
+        return []
+    return [
+        {
+            "id": utterance.id,
+            "reference": utterance.reference,
+            "hypothesis": utterance.hypothesis,
+            "value": utterance.errors.wer,
+        }
+        for utterance in score_of(evaluation.transcripts[shots, "audio"]).worst(_WORST)
+    ]
+
+
+def _write_clips(folder: Path, headline: Evaluation, evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
+    """The headline's clips with their recordings, and what the other models made of the same queries."""
+    others = [e for e in evaluations if e.columns.model != headline.columns.model]
+    clips = []
+    for number, clip in enumerate(headline.clips, 1):
+        path = folder / "clips" / f"{number}-{_slug(clip['id'])}.flac"
+        _write_recording(path, headline.recordings[clip["id"]])
+        clip = clip | {"audio": path.relative_to(folder).as_posix(), "answers_by_model": {}}
+        for other in others:
+            same = next((c for c in other.clips if _same_query(c, clip)), None)
+            if same is not None and label(other) not in clip["answers_by_model"]:
+                clip["answers_by_model"] |= {label(other): same["answers"].get("audio", "")}
+                clip["nearest_tokens"] = clip["nearest_tokens"] | same["nearest_tokens"]
+        clips.append(clip)
+    return clips
+
+
+def _same_query(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return all(one[name] == other[name] for name in ("id", "condition", "question", "answer"))
+
+
+def _write_recording(path: Path, audio: Audio) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = np.clip(audio.samples, -1.0, 1.0)
+    try:
+        soundfile.write(str(path), samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    except soundfile.SoundFileError as error:
+        raise DataError(f"cannot write the clip {path}: {error}") from error
+
+
+def _write_lines(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
+    """JSONL, aside and renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".partial")
+    with open(aside, "w", encoding="utf-8") as handle:
+        for value in values:
+            handle.write(json.dumps(value, ensure_ascii=False) + "\n")
+    aside.replace(path)
+
+
+def _slug(name: str) -> str:
+    """A name as a file name: letters, digits, dots and dashes."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "unnamed"

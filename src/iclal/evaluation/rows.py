@@ -1,0 +1,240 @@
+"""Outcomes to report rows: scores with intervals over blocks, break-downs, guesses, parity, prefix minus cascade."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from iclal.errors import DataError
+from iclal.evaluation.answers import answer_shares, majority_baseline
+from iclal.evaluation.metrics import WordErrors, bootstrap_interval, exact_match, word_errors_each
+from iclal.evaluation.normalize import get_normalizer
+from iclal.evaluation.outcomes import Asked, Outcome
+from iclal.evaluation.report_rows import CEILING_ABOVE_CHANCE
+
+TRANSCRIPT_TASK = "transcript"
+NORMALIZER = "librispeech"
+BREAK_DOWN_INPUTS = ("audio", "ceiling", "cascade", "cascade-ctc")
+
+# What a few-shot number must have beside it: at the same shots, and without demonstrations.
+CONTROLS = ("ceiling", "cascade", "shuffled-audio", "no-audio", "wrong-labels", "text-demos")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that all rows of one evaluation share."""
+
+    model: str
+    objective: str
+    connector: str
+    language_model: str
+    seed: int
+    condition: str
+
+    def row(
+        self,
+        cell: tuple[str, int],
+        input: str,
+        metric: str,
+        values: Sequence[float],
+        asked: Sequence[Asked],
+        denominators: Sequence[float] | None = None,
+        condition: str | None = None,
+    ) -> dict[str, Any]:
+        """A row of a mean (with denominators: of a ratio of sums), its interval resampling the blocks."""
+        total = sum(denominators) if denominators is not None else len(values)
+        value = sum(values) / (total or 1)
+        low, high = bootstrap_interval(values, denominators, blocks=[query.owner for query in asked])
+        return {
+            "model": self.model,
+            "objective": self.objective,
+            "connector": self.connector,
+            "language_model": self.language_model,
+            "task": cell[0],
+            "shots": cell[1],
+            "input": input,
+            "condition": condition or self.condition,
+            "seed": self.seed,
+            "metric": metric,
+            "value": value,
+            "low": min(low, value),  # a few blocks may never be drawn as they are
+            "high": max(high, value),
+            "n": len(values),
+        }
+
+
+def make_rows(outcomes: Iterable[Outcome], columns: Columns) -> list[dict[str, Any]]:
+    """All rows of an evaluation, cell by cell, then prefix minus cascade of each task."""
+    cells: dict[tuple[str, int], dict[str, list[Outcome]]] = {}
+    for outcome in outcomes:
+        cells.setdefault(outcome.asked.cell, {}).setdefault(outcome.input, []).append(outcome)
+    rows = [row for cell, by_input in cells.items() for row in _cell_rows(cell, by_input, columns)]
+    return rows + _minus_cascade(cells, columns)
+
+
+def word_errors_of(outcomes: Sequence[Outcome]) -> list[WordErrors]:
+    """The counts of each transcript under the report's normaliser."""
+    normalize = get_normalizer(NORMALIZER).apply
+    references = [normalize(outcome.asked.references[0]) for outcome in outcomes]
+    return word_errors_each(references, [normalize(outcome.answer) for outcome in outcomes])
+
+
+def _cell_rows(
+    cell: tuple[str, int], by_input: Mapping[str, Sequence[Outcome]], columns: Columns
+) -> list[dict[str, Any]]:
+    rows = []
+    for input, outcomes in by_input.items():
+        rows += _scores(cell, input, outcomes, columns)
+        rows += _shares(cell, input, outcomes, columns)
+    guesses = _guesses(cell, [outcome.asked for outcome in next(iter(by_input.values()))], columns)
+    return rows + guesses + _parity(cell, by_input, guesses[0]["value"], columns)
+
+
+def _scores(cell: tuple[str, int], input: str, outcomes: Sequence[Outcome], columns: Columns) -> list[dict[str, Any]]:
+    """Exact answers and, for transcripts, word errors; the main inputs also by condition."""
+    errors = word_errors_of(outcomes) if cell[0] == TRANSCRIPT_TASK else None
+    members: dict[str, list[int]] = {columns.condition: list(range(len(outcomes)))}
+    if input in BREAK_DOWN_INPUTS:
+        for index, outcome in enumerate(outcomes):
+            for condition in outcome.asked.conditions:
+                members.setdefault(condition, []).append(index)
+    rows = []
+    for condition, indices in members.items():
+        asked = [outcomes[index].asked for index in indices]
+        right = [float(outcomes[index].is_right) for index in indices]
+        rows.append(columns.row(cell, input, "exact", right, asked, condition=condition))
+        if errors is not None:
+            wrong = [errors[index].errors for index in indices]
+            words = [errors[index].num_references for index in indices]
+            rows.append(columns.row(cell, input, "wer", wrong, asked, words, condition))
+    return rows
+
+
+def _shares(cell: tuple[str, int], input: str, outcomes: Sequence[Outcome], columns: Columns) -> list[dict[str, Any]]:
+    """Shares of answers that are no answers. Transcribing is no fault where it is the task."""
+    asked = [outcome.asked for outcome in outcomes]
+    transcribing = cell[0] != TRANSCRIPT_TASK and all(query.utterance.text is not None for query in asked)
+    each = [
+        answer_shares(
+            [outcome.answer],
+            [outcome.asked.utterance.text or ""] if transcribing else None,
+            [outcome.asked.references],
+        )
+        for outcome in outcomes
+    ]
+    rows = [
+        columns.row(cell, input, "share-empty", [share.empty for share in each], asked),
+        columns.row(cell, input, "share-looping", [share.looping for share in each], asked),
+    ]
+    if transcribing:
+        values = [share.transcribing or 0.0 for share in each]
+        rows.append(columns.row(cell, input, "share-transcribing", values, asked))
+    return rows
+
+
+def _guesses(cell: tuple[str, int], asked: Sequence[Asked], columns: Columns) -> list[dict[str, Any]]:
+    """What needs no clip: a blind guess (first) and always the most frequent answer."""
+    return [
+        columns.row(cell, "chance", "exact", chance_of(asked), asked),
+        columns.row(cell, "majority", "exact", majority_of(asked), asked),
+    ]
+
+
+def chance_of(asked: Sequence[Asked]) -> list[float]:
+    """For each query, what a blind guess gets: one of its candidates, or where there are none another's answer."""
+    answers = Counter(_key(query.references[0]) for query in asked if query.candidates is None)
+    others = sum(answers.values()) - 1
+    values = []
+    for query in asked:
+        if query.candidates is not None:
+            values.append(1 / len(query.candidates))
+        else:
+            same = sum(answers[key] for key in {_key(reference) for reference in query.references})
+            values.append((same - 1) / others if others > 0 else 0.0)
+    return values
+
+
+def majority_of(asked: Sequence[Asked]) -> list[float]:
+    """For each query, whether the most frequent answer is right: of its closed set, or of all open answers.
+
+    Bound words are new in each block and asked for equally often, so none is the most frequent: the first stands for
+    any. (The most frequent among a block's 16 would only measure the luck of the draw.)
+    """
+    groups: dict[tuple[str, ...] | None, list[Asked]] = {}
+    for query in asked:
+        groups.setdefault(query.candidates, []).append(query)
+    answers = {
+        candidates: candidates[0]
+        if candidates is not None and group[0].grouped
+        else majority_baseline([query.references for query in group])[0]
+        for candidates, group in groups.items()
+    }
+    return [float(exact_match(answers[query.candidates], query.references)) for query in asked]
+
+
+def _parity(
+    cell: tuple[str, int], by_input: Mapping[str, Sequence[Outcome]], chance: float, columns: Columns
+) -> list[dict[str, Any]]:
+    """Audio over ceiling, queries resampled together, where the ceiling's lower bound stands above chance."""
+    pairs = _paired(by_input, "audio", "ceiling")
+    if not pairs:
+        return []
+    asked = [audio.asked for audio, _ in pairs]
+    right = [float(ceiling.is_right) for _, ceiling in pairs]
+    if columns.row(cell, "ceiling", "exact", right, asked)["low"] <= chance + CEILING_ABOVE_CHANCE:
+        return []
+    heard = [float(audio.is_right) for audio, _ in pairs]
+    return [columns.row(cell, "audio", "parity", heard, asked, right)]
+
+
+def _minus_cascade(
+    cells: Mapping[tuple[str, int], Mapping[str, Sequence[Outcome]]], columns: Columns
+) -> list[dict[str, Any]]:
+    """Prefix minus cascade of each task, paired, pooled over its shots; the row stands at the fewest of them."""
+    rows = []
+    for task in dict.fromkeys(task for task, _ in cells):
+        own = {shots: by_input for (name, shots), by_input in cells.items() if name == task}
+        pairs = [pair for by_input in own.values() for pair in _paired(by_input, "audio", "cascade")]
+        if pairs:
+            differences = [float(audio.is_right) - float(cascade.is_right) for audio, cascade in pairs]
+            asked = [audio.asked for audio, _ in pairs]
+            rows.append(columns.row((task, min(own)), "audio", "minus-cascade", differences, asked))
+    return rows
+
+
+def _paired(by_input: Mapping[str, Sequence[Outcome]], one: str, other: str) -> list[tuple[Outcome, Outcome]]:
+    """The outcomes of the queries that both inputs answered."""
+    answered = {outcome.asked.id: outcome for outcome in by_input.get(other, ())}
+    return [(outcome, answered[outcome.asked.id]) for outcome in by_input.get(one, ()) if outcome.asked.id in answered]
+
+
+def check_controls(rows: Iterable[Mapping[str, Any]], left_out: Iterable[str] = ()) -> None:
+    """Refuse few-shot numbers without their controls: no demonstrations, and every input of `CONTROLS`.
+
+    `left_out` are inputs that could not be made, as the report says.
+
+    Raises:
+        DataError: naming the number and what it lacks.
+    """
+    same = ("model", "objective", "connector", "language_model", "task", "condition", "seed")
+    numbers = [row for row in rows if row["metric"] == "exact"]
+    found = {(*(row[column] for column in same), row["shots"], row["input"]) for row in numbers}
+    wanted = [input for input in CONTROLS if input not in set(left_out)]
+    for row in numbers:
+        if row["input"] != "audio" or not row["shots"] or "=" in row["condition"]:
+            continue
+        key = tuple(row[column] for column in same)
+        lacking = [input for input in wanted if (*key, row["shots"], input) not in found]
+        lacking += ["no demonstrations"] if (*key, 0, "audio") not in found else []
+        if lacking:
+            raise DataError(
+                f"the {row['shots']}-shot score of {row['model']} on {row['task']} has no control: it lacks "
+                f"{', '.join(lacking)}; evaluate with all inputs, and with 0 shots too"
+            )
+
+
+def _key(answer: str) -> str:
+    """What `exact_match` compares."""
+    return " ".join(answer.split()).casefold()
