@@ -26,6 +26,7 @@ from iclal.data.world import names, sentences
 from iclal.experiments import documents
 from iclal.experiments.documents import Document, Pool, Stage, Tokenize, world_tokenizer
 from iclal.experiments.seeded_init import seed_induction
+from iclal.model.language_model import LanguageModel
 from iclal.settings import Settings
 from iclal.training.checkpoint import load_weights
 from iclal.training.train import FitResult, OptimizerSettings, SimpleBatch, StepLoss, TrainSettings, fit
@@ -42,6 +43,8 @@ class LanguageModelRecipe(Settings):
     layers: int = Field(default=5, ge=2)
     width: int = Field(default=192, gt=0)
     head_width: int = Field(default=32, gt=0)
+    start: Path | None = None  # a folder of such a model to go on from, with a schedule of its own
+    start_share: float = Field(default=0.0, ge=0, lt=1)  # of the curriculum that it has behind it
     tokens_per_batch: int = Field(default=4096, gt=0)  # padded
     unshifted_share: float = 0.3  # of documents that begin at position 0; the others anywhere they fit
     template: Template = Template()
@@ -68,6 +71,8 @@ def pretrain(
     torch.manual_seed(recipe.train.seed)
     tokenizer = world_tokenizer(recipe.template)
     model = build(recipe, len(tokenizer))
+    if recipe.start is not None:
+        model.load_state_dict(LanguageModel.load(recipe.start, dtype="float32").network.state_dict())
     draw = DocumentBatches(recipe, Tokenize(tokenizer))
     checks = check_documents(recipe.template, Tokenize(tokenizer))
     return fit(
@@ -138,7 +143,8 @@ class DocumentBatches:
     def _of_pool(self, number: int) -> list[list[Document]]:
         """Batches of documents of like length, in a random order."""
         seed = self._recipe.train.seed
-        pool = Pool(seed, number, Stage(number * documents.STEPS_PER_POOL / self._batches_of_run))
+        share = number * documents.STEPS_PER_POOL / self._batches_of_run
+        pool = Pool(seed, number, Stage(self._recipe.start_share + (1 - self._recipe.start_share) * share))
         rng = seeded("documents", seed, number)
         batches: list[list[Document]] = []
         while len(batches) < documents.STEPS_PER_POOL:
