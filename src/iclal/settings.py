@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import pydantic
 import yaml
@@ -29,7 +30,7 @@ class Settings(pydantic.BaseModel):
         try:
             return cls.model_validate(values)
         except pydantic.ValidationError as error:
-            raise SettingsError(_explain(error, source)) from error
+            raise SettingsError(_explain(error, source, cls)) from error
 
     @classmethod
     def read(cls, path: Path, overrides: Sequence[str] = ()) -> Self:
@@ -69,13 +70,43 @@ def _override(values: dict[str, Any], override: str) -> dict[str, Any]:
     return result
 
 
-def _explain(error: pydantic.ValidationError, source: str) -> str:
+def _explain(error: pydantic.ValidationError, source: str, kind: type[Settings]) -> str:
     """One line per mistake: dotted path, what is wrong, the value found."""
     lines = []
     for item in error.errors():
         path = ".".join(str(part) for part in item["loc"]) or "(whole)"
         if item["type"] == "extra_forbidden":
-            lines.append(f"{path}: unknown key")
+            lines.append(f"{path}: unknown key; {_near(item['loc'], kind)}")
         else:
             lines.append(f"{path}: {item['msg']} (found {item.get('input')!r})")
     return f"{source}: " + "; ".join(lines)
+
+
+def _near(path: Sequence[int | str], kind: type[Settings]) -> str:
+    """The keys that may have been meant: of the same name elsewhere, else spelt alike, else all that stand there."""
+    known = list(dict.fromkeys(_keys(kind)))
+    parent = ""
+    for part in path[:-1]:  # names of a union's members stand in the path too
+        parent = f"{parent}{part}." if f"{parent}{part}" in known else parent
+    name = str(path[-1])
+    here = [key.removeprefix(parent) for key in known if key.startswith(parent)]
+    here = [key for key in here if "." not in key]
+    elsewhere = [key for key in known if key.rpartition(".")[2] == name]
+    near = elsewhere or [parent + key for key in difflib.get_close_matches(name, here, cutoff=0.6)]
+    return f"near names: {', '.join(near)}" if near else f"known are {', '.join(here)}"
+
+
+def _keys(kind: type[Settings], prefix: str = "") -> Iterator[str]:
+    """Dotted keys of a settings class and of those inside it."""
+    for name, field in kind.model_fields.items():
+        yield prefix + name
+        for inner in _settings_in(field.annotation):
+            yield from _keys(inner, f"{prefix}{name}.")
+
+
+def _settings_in(annotation: Any) -> Iterator[type[Settings]]:
+    """The settings classes that a field's type mentions: itself, or a union's members."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _settings_in(argument)
