@@ -89,7 +89,7 @@ def read_manifest(path: Path | str) -> Iterator[Utterance]:
     """
     path = Path(path)
     try:
-        handle = open(path, encoding="utf-8-sig")
+        handle = open(path, "rb")
     except OSError as error:
         raise DataError(f"cannot open manifest {path}: {error.strerror}") from error
     with handle:
@@ -97,6 +97,7 @@ def read_manifest(path: Path | str) -> Iterator[Utterance]:
             if not line.strip():
                 continue
             try:
-                yield Utterance.from_json(json.loads(line), path.parent)
+                # decoded line by line, so that what is no UTF-8 has a line number too
+                yield Utterance.from_json(json.loads(line.decode("utf-8-sig")), path.parent)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise DataError(f"{path}:{number}: not a manifest line: {error}; see `iclal data check`") from error
