@@ -1,4 +1,4 @@
-"""What is installed, what is missing, and what it costs to mend: `iclal doctor`."""
+"""What is installed, what is missing, and what it costs to mend: `iclal doctor`. Works where PyTorch does not."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import importlib.metadata
 import os
 import platform
 import shutil
+from importlib.resources import files
+from pathlib import Path
 
 import iclal
 from iclal.audio.cache import cache_folder, cache_size_bytes
-from iclal.model.saving import ASSETS
 
 _NEEDED = ("torch", "transformers", "numpy", "soundfile", "soxr", "pydantic", "cyclopts", "jiwer")
 _EXTRAS = {
@@ -19,12 +20,11 @@ _EXTRAS = {
     "lhotse": "data",
     "tensorboard": "track",
 }
+_BUNDLED = ("language-model", "encoder", "ears-ctc", "ears-linear")
 
 
 def examine() -> dict[str, str]:
-    """Name -> finding, in the order in which a reader wants them."""
-    import torch
-
+    """Name -> finding, in the order in which a reader wants them. What is needed and is not there says MISSING."""
     findings = {
         "iclal": iclal.__version__,
         "python": platform.python_version(),
@@ -34,21 +34,38 @@ def examine() -> dict[str, str]:
         findings[name] = _version(name) or f"MISSING: pip install {name}"
     for name, extra in _EXTRAS.items():
         findings[name] = _version(name) or f"not installed (optional): pip install 'iclal[{extra}]'"
-    cuda = f"cuda ({torch.cuda.get_device_name()})" if torch.cuda.is_available() else "no cuda"
-    findings["devices"] = f"cpu, {cuda}, {'mps' if torch.backends.mps.is_available() else 'no mps'}"
-    for name in ("language-model", "encoder", "ears-ctc", "ears-linear"):
-        findings[f"bundled {name}"] = (
-            "there" if (ASSETS / name / "config.json").is_file() else "MISSING: reinstall iclal"
-        )
-    folder = cache_folder()
-    findings["cache"] = f"{folder}, {cache_size_bytes() / 1e6:,.0f} MB" if folder.exists() else f"{folder}, empty"
+    findings["devices"] = _devices()
+    for name in _BUNDLED:
+        there = files("iclal").joinpath("assets", name, "config.json").is_file()
+        findings[f"bundled {name}"] = "there" if there else "MISSING: reinstall iclal"
+    return findings | _cache()
+
+
+def _devices() -> str:
+    """What can be computed on."""
     try:
-        findings["free disk"] = (
-            f"{shutil.disk_usage(folder.parent if not folder.exists() else folder).free / 1e9:,.1f} GB"
-        )
+        import torch
+    except (ImportError, OSError) as error:  # OSError: a library of its own that does not load
+        return f"MISSING: PyTorch does not start ({' '.join(str(error).split())}): pip install --force-reinstall torch"
+    cuda = f"cuda ({torch.cuda.get_device_name()})" if torch.cuda.is_available() else "no cuda"
+    mps = "mps" if torch.backends.mps.is_available() else "no mps"
+    return f"cpu ({torch.get_num_threads()} threads), {cuda}, {mps}"
+
+
+def _cache() -> dict[str, str]:
+    """Where computed things are kept, how much they take, and what room is left."""
+    folder = cache_folder()
+    try:
+        size = f"{cache_size_bytes() / 1e6:,.0f} MB" if folder.is_dir() else "empty"
+        return {"cache": f"{folder}, {size}", "free disk": f"{_free_bytes(folder) / 1e9:,.1f} GB"}
     except OSError as error:
-        findings["free disk"] = f"unknown: {error.strerror}"
-    return findings
+        return {"cache": f"{folder}, cannot be read: {error.strerror}"}
+
+
+def _free_bytes(folder: Path) -> int:
+    """Room on the disk of a folder that need not be there yet."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return shutil.disk_usage(there).free
 
 
 def _version(name: str) -> str | None:

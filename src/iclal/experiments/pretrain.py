@@ -41,5 +41,5 @@ def _recipe(kind: type[Any], out: Path, overrides: Sequence[str], resume: bool) 
 
 def _write_reached(out: Path, result: FitResult, reached: Mapping[str, Any]) -> None:
     """What the chosen checkpoint reached, beside its weights: the source of the numbers in its card."""
-    values = {"step": result.best_step, "reached": reached}
+    values = {"step": result.best_step, "finish_reason": result.finish_reason, "reached": reached}
     (out / "model" / "reached.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
