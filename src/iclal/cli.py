@@ -6,169 +6,244 @@ Results go to stdout, talk and progress to stderr. An error is one line and a no
 from __future__ import annotations
 
 import json as jsonlib
-import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter, validators
 
 import iclal
 from iclal.cli_data import data_app, prepare, score, world
-from iclal.errors import IclalError
+from iclal.errors import IclalError, SettingsError
+from iclal.terminal import (
+    Flag,
+    Json,
+    add_verb,
+    drop_output,
+    make_quiet,
+    note,
+    print_error,
+    print_json,
+    print_table,
+    writing,
+)
 
 if TYPE_CHECKING:
     from iclal.data.prompt import Prompt
+    from iclal.evaluation.report import Report
     from iclal.model.model import ICLAL
 
-app = App(
-    name="iclal",
-    version=iclal.__version__,
-    help="Ears for a frozen language model. `iclal VERB --help` shows examples.",
-    result_action="return_value",
-)
-pretrain_app = App(name="pretrain", help="Train the small models that everything else here stands on.")
-for command in (prepare, world, score):
-    app.command(command)
-app.command(data_app)
-app.command(pretrain_app)
+_CUT = {"length": "stopped at its longest, and may be cut", "repetition": "stopped, as it repeated itself"}
 
-Model = Annotated[str, Parameter(help="A model folder, or a bundled model: ctc, linear.")]
-Json = Annotated[bool, Parameter(negative="", help="Print JSON.")]
+ModelName = Annotated[str, Parameter(help="A model folder, or a bundled model: ctc, linear.")]
+LanguageModelFolder = Annotated[
+    Path | None, Parameter(help="Where the model's own language model lies now, if it was moved.")
+]
+Device = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1 or mps.")]
+Resume = Annotated[bool, Flag, Parameter(help="Go on with the run in --out.")]
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Run a command line and exit: 0, or 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Chosen:
+    """The model that a verb uses."""
+
+    model: ModelName = "ctc"
+    language_model: LanguageModelFolder = None
+    device: Device = "auto"
+
+    def load(self) -> ICLAL:
+        """The model, ready. Raises as `iclal.load`."""
+        from iclal.model.device import choose_device
+        from iclal.model.saving import load
+
+        return load(self.model, language_model=self.language_model, device=choose_device(self.device))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command line and exit.
+
+    0: fine. 1: an error, or something was dropped. 2: wrong usage, options or recipe. 130: Ctrl-C.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
+    make_quiet(debug)
+    status = 0
     try:
-        status = app(arguments)
-    except (IclalError, OSError) as error:
+        status = _app()([argument for argument in arguments if argument != "--debug"])
+        sys.stdout.flush()  # a full disk shows itself here, not at exit
+    except BrokenPipeError:  # `iclal ... | head`: the reader has seen enough
+        drop_output()
+    except (IclalError, OSError, CycloptsError, KeyboardInterrupt) as error:
         if debug:
             raise
-        if isinstance(error, BrokenPipeError):  # `iclal ... | head`: the reader has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
+        status = _end(error)
     sys.exit(status if isinstance(status, int) else 0)
 
 
-@app.command
-def transcribe(*audio: str, model: Model = "ctc", device: str = "auto", json: Json = False) -> int:
-    """Write down what is said in recordings of any length and format.
+def _end(error: BaseException) -> int:
+    """Says what ended the program; its exit status."""
+    if isinstance(error, KeyboardInterrupt):
+        print("stopped", file=sys.stderr)
+        return 130
+    if isinstance(error, CycloptsError):
+        verb = " ".join(["iclal", *(error.command_chain or ())])
+        print_error(f"{' '.join(str(error).split())} See: {verb} --help")
+        return 2
+    assert isinstance(error, Exception)
+    print_error(error)
+    try:
+        sys.stdout.flush()
+    except OSError:  # it was standard output itself that failed
+        drop_output()
+    return 2 if isinstance(error, SettingsError) else 1
 
-    Long recordings are cut at pauses into windows that the model holds; with --json `segments` tell where.
+
+def transcribe(
+    audio: Annotated[tuple[str, ...], Parameter(help="Recordings of any length and format.")],
+    /,
+    *,
+    chosen: Chosen = Chosen(),
+    json: Json = False,
+) -> int:
+    """Write down what is said in recordings.
+
+    Long recordings are cut at pauses into windows that the model holds; with --json, `segments` tell where. A
+    recording that cannot be heard is one line of error, and the others go on (exit status 1).
 
     Examples:
         iclal transcribe meeting.wav
-        iclal transcribe --json *.flac > transcripts.jsonl
+        iclal transcribe --json a.flac b.mp3 > transcripts.jsonl
+        iclal transcribe --model runs/mine/model clip.wav
     """
     from iclal.audio.reading import read_audio
 
-    if not audio:
-        raise IclalError("no recording given: iclal transcribe AUDIO...")
-    loaded, failed = _load(model, device), 0
+    model, failed = chosen.load(), 0
     for name in audio:
         try:
-            transcript = loaded.transcribe(read_audio(name))
+            transcript = model.transcribe(read_audio(name))
         except IclalError as error:
             failed += 1
-            print(f"error: {error}", file=sys.stderr)
+            print_error(error)
             if json:
-                _print_json({"audio": name, "error": str(error)})
+                print_json({"audio": name, "error": str(error)})
             continue
+        assert not isinstance(transcript, list)
         if json:
             segments = [vars(segment) for segment in transcript.segments]
-            line = {name: value for name, value in vars(transcript).items() if name != "segments"}
-            _print_json({"audio": name, **line, "segments": segments})
-        else:
-            print(transcript.text if len(audio) == 1 else f"{name}: {transcript.text}", flush=True)
+            print_json({"audio": name} | vars(transcript) | {"segments": segments})
+            continue
+        print(transcript.text if len(audio) == 1 else f"{name}: {transcript.text}", flush=True)
+        for segment in transcript.segments:
+            if segment.finish_reason in _CUT:
+                where = f"{segment.start_seconds:.1f} to {segment.end_seconds:.1f} s"
+                note(f"{name}, {where}: the transcript {_CUT[segment.finish_reason]}")
     return 1 if failed else 0
 
 
-@app.command
 def ask(
-    audio: str,
+    audio: Annotated[str, Parameter(help="The recording that is asked about.")],
+    /,
     *,
-    instruction: str = "",
-    question: str | None = None,
+    instruction: Annotated[str, Parameter(help="What to do.")] = "",
+    question: Annotated[str | None, Parameter(help="What to answer.")] = None,
     demo: Annotated[
-        tuple[str, ...], Parameter(help="AUDIO=ANSWER, or AUDIO=QUESTION=ANSWER with --question.", negative="")
+        tuple[str, ...],
+        Parameter(
+            help="AUDIO=ANSWER, or AUDIO=QUESTION=ANSWER with --question; may be given again.",
+            negative="",
+            show_default=False,
+        ),
     ] = (),
     candidate: Annotated[
-        tuple[str, ...], Parameter(help="Rank these answers instead of generating one.", negative="")
+        tuple[str, ...],
+        Parameter(help="Rank such answers instead; may be given again.", negative="", show_default=False),
     ] = (),
-    model: Model = "ctc",
-    device: str = "auto",
+    chosen: Chosen = Chosen(),
     json: Json = False,
 ) -> int:
     """Follow an instruction about a recording, with spoken demonstrations if given.
 
     Examples:
-        iclal ask --instruction "answer the question" --question "where does mira live" clip.wav
-        iclal ask --instruction "follow the examples" --demo a.wav=paris --demo b.wav=oslo clip.wav
+        iclal ask --instruction "sum up what is said" clip.wav
+        iclal ask --question "where does mira live" clip.wav
+        iclal ask --demo a.wav=paris --demo b.wav=oslo clip.wav
+        iclal ask --question "is it late" --candidate yes --candidate no clip.wav
     """
-    loaded = _load(model, device)
-    prompt = _prompt(loaded, audio, instruction, question, demo)
+    if not instruction and not question and not demo:
+        raise SettingsError("nothing is asked: give --instruction, --question or --demo")
+    demonstrations = [_demonstration(text, question is not None) for text in demo]
+    model = chosen.load()
+    prompt = _prompt(model, audio, instruction, question, demonstrations)
     if candidate:
-        scores = loaded.score_candidates(prompt, candidate)
+        scores = model.score_candidates(prompt, candidate)
         ranked = sorted(zip(candidate, scores, strict=True), key=lambda pair: -pair[1])
         if json:
-            _print_json({"audio": audio, "candidates": [{"text": t, "log_probability": s} for t, s in ranked]})
+            print_json({"audio": audio, "candidates": [{"text": t, "log_probability": s} for t, s in ranked]})
         else:
-            print("\n".join(f"{score:9.3f}  {text}" for text, score in ranked))
+            print("\n".join(f"{log_probability:9.3f}  {text}" for text, log_probability in ranked))
         return 0
-    answer = loaded.generate(prompt)
+    answer = model.generate(prompt)
     assert not isinstance(answer, list)
     if json:
-        _print_json({"audio": audio, **vars(answer)})
-    else:
-        print(answer.text)
+        print_json({"audio": audio} | vars(answer))
+        return 0
+    print(answer.text)
+    if answer.finish_reason in _CUT:
+        note(f"the answer {_CUT[answer.finish_reason]}")
     return 0
 
 
-def _prompt(model: ICLAL, audio: str, instruction: str, question: str | None, demos: Sequence[str]) -> Prompt:
+def _demonstration(text: str, asked: bool) -> tuple[str, str | None, str]:
+    """Path, question (if `asked`) and answer of a --demo. A path may hold "=" where such a file is there."""
+    parts = text.split("=")
+    paths = ("=".join(parts[:count]) for count in range(1, len(parts)))
+    path = next((path for path in paths if Path(path).is_file()), parts[0])
+    question, equals, answer = text[len(path) + 1 :].partition("=") if asked else (None, "=", text[len(path) + 1 :])
+    if len(parts) < 2 or not equals:
+        form = "AUDIO=QUESTION=ANSWER, as there is a --question" if asked else "AUDIO=ANSWER"
+        raise SettingsError(f"--demo {text}: give {form}")
+    return path, question, answer
+
+
+def _prompt(
+    model: ICLAL,
+    audio: str,
+    instruction: str,
+    question: str | None,
+    demonstrations: Sequence[tuple[str, str | None, str]],
+) -> Prompt:
     """The prompt of `ask`, by the model's own template."""
     from iclal.audio.reading import read_audio
     from iclal.data.manifest import Utterance
     from iclal.data.prompt import Item, fill
 
-    if not instruction and not question and not demos:
-        raise IclalError("nothing is asked: give --instruction, --question or --demo")
-    items = []
-    for demo in demos:
-        path, *said = demo.split("=", 1 if question is None else 2)
-        if len(said) != (1 if question is None else 2):
-            form = "AUDIO=ANSWER" if question is None else "AUDIO=QUESTION=ANSWER, as the query has a --question"
-            raise IclalError(f"--demo {demo}: give {form}")
-        items.append(Item(Utterance(path, audio=path), said[-1], said[0] if question is not None else None))
-    last = Item(Utterance(audio, audio=audio), "", question)
-    example = model.settings.template.example("ask", instruction, items, last)
-    heard = {item.clip.id: read_audio(item.clip.id) for item in (*items, last)}
+    shown = [Item(Utterance(path, audio=path), answer, asked) for path, asked, answer in demonstrations]
+    query = Item(Utterance(audio, audio=audio), "", question)
+    heard = {item.clip.id: read_audio(item.clip.id) for item in (*shown, query)}
+    example = model.settings.template.example("ask", instruction, shown, query)
     return fill(example.prompt, lambda utterance: heard[utterance.id])
 
 
-@app.command
 def train(
-    recipe: str,
-    *overrides: str,
-    out: Path = Path("runs/train"),
-    resume: Annotated[bool, Parameter(negative="", help="Go on with the run in --out.")] = False,
-    dry_run: Annotated[bool, Parameter(negative="", help="Only estimate memory and time.")] = False,
+    recipe: Annotated[str, Parameter(help="A recipe of the package, or a YAML file.")],
+    /,
+    *overrides: Annotated[str, Parameter(help="key=value, laid on top of the recipe.")],
+    out: Annotated[Path, Parameter(help="The run folder.")] = Path("runs/train"),
+    resume: Resume = False,
+    dry_run: Annotated[bool, Flag, Parameter(help="Only estimate memory and time.")] = False,
     json: Json = False,
 ) -> int:
-    """Train ears by a recipe (a name or a YAML file), with key=value on top.
+    """Train ears by a recipe; the language model stays as it is. The chosen model is in OUT/model.
+
+    Ctrl-C saves (exit status 130); the same command with --resume goes on.
 
     Examples:
-        iclal train own language_model=./opt-125m data.train=manifest.jsonl --out runs/mine
-        iclal train ctc train.steps=2000 --dry-run
-        iclal train own data.train=manifest.jsonl --out runs/mine --resume
+        iclal train own language_model=./opt data.train=mine.jsonl --out runs/mine
+        iclal train own language_model=./opt data.train=mine.jsonl --dry-run
+        iclal train linear train.steps=2000 --out runs/linear --resume
     """
     from iclal.experiments.training import speech_for
     from iclal.training.ears import estimate_ears, train_ears
@@ -176,125 +251,192 @@ def train(
 
     settings = read_recipe(recipe, overrides)
     speech = speech_for(settings)
+    for reason, count in (speech.train.dropped | speech.validation.dropped).items():
+        note(f"{count} recordings are not trained on: {reason}")
     if dry_run:
         estimate = estimate_ears(settings, speech)
-        _print_json(vars(estimate)) if json else print(estimate)
+        print_json(vars(estimate)) if json else print(estimate)
         return 0
-    trained = train_ears(settings, out, speech, resume=resume)
+    with writing(out):
+        trained = train_ears(settings, out, speech, resume=resume)
     result = {"model": str(trained.folder), "step": trained.fit.step, **trained.fit.best_metrics}
-    result["finish_reason"] = trained.fit.finish_reason
-    _print_json(result) if json else print(trained.folder)
+    print_json(result | {"finish_reason": trained.fit.finish_reason}) if json else print(trained.folder)
     return 130 if trained.fit.finish_reason == "interrupted" else 0
 
 
-@app.command
 def evaluate(
     *,
     model: Annotated[
-        tuple[str, ...], Parameter(help="A model folder or a bundled model; may be given again.", negative="")
+        tuple[str, ...], Parameter(help="A model folder, or ctc or linear; may be given again.", negative="")
     ] = ("ctc",),
-    manifest: Annotated[Path | None, Parameter(help="Your recordings; by default the spoken world's test.")] = None,
-    grid: Annotated[str, Parameter(help="quick (0 and 2 shots) or full (0 to 8 shots, more conditions).")] = "quick",
-    out: Path = Path("runs/evaluate"),
-    queries: Annotated[int | None, Parameter(help="Queries a cell; default 208 (quick), 400 (full).")] = None,
+    language_model: LanguageModelFolder = None,
+    device: Device = "auto",
+    manifest: Annotated[Path | None, Parameter(help="Your recordings; default: the spoken world's test.")] = None,
+    grid: Annotated[
+        Literal["quick", "full"], Parameter(help="quick: 0 and 2 shots; full: 0 to 8, more conditions.")
+    ] = "quick",
+    out: Annotated[Path, Parameter(help="Folder of the report.")] = Path("runs/evaluate"),
+    queries: Annotated[
+        int | None,
+        Parameter(help="Queries a cell; default: 208 (quick), 400 (full).", validator=validators.Number(gte=1)),
+    ] = None,
     seed: int = 0,
-    device: str = "auto",
     json: Json = False,
 ) -> int:
-    """Ask a model the tasks, with controls, and write report.json and report.html.
+    """Ask models the tasks, with controls, and write OUT/report.json and OUT/report.html.
 
     Examples:
         iclal evaluate
-        iclal evaluate --model runs/mine/model --manifest test.jsonl --out runs/mine/evaluation
+        iclal evaluate --model ctc --model linear --grid full --out runs/both
+        iclal evaluate --model runs/mine/model --manifest test.jsonl --out runs/test
     """
-    from iclal.evaluation.report import read_report, summary_table
     from iclal.experiments.grid import run_grid
 
-    models = {Path(name).name if name not in ("ctc", "linear") else name: _load(name, device) for name in model}
-    path = run_grid(models, out, grid=grid, manifest=manifest, queries=queries, seed=seed)
-    report = read_report(path)
-    if json:
-        _print_json({"report": str(path), "rows": report.rows})
-        return 0
-    _print_table(summary_table(report.rows))
-    print(f"report: {path.with_suffix('.html')}")
-    return 0
+    names = _report_names(model)
+    models = {name: Chosen(given, language_model, device).load() for name, given in names.items()}
+    with writing(out):
+        path = run_grid(models, out, grid=grid, manifest=manifest, queries=queries, seed=seed)
+    return _print_report(path, json)
 
 
-@app.command
-def quickstart(*, out: Path = Path("runs/quickstart"), resume: Annotated[bool, Parameter(negative="")] = False) -> int:
+def _report_names(models: Sequence[str]) -> dict[str, str]:
+    """What the report calls each model -> the model. A run's `model` folder goes by the run's name.
+
+    Raises:
+        SettingsError: two models that would have one name.
+    """
+    names: dict[str, str] = {}
+    for given in models:
+        folder = Path(given).resolve()
+        name = folder.parent.name if folder.name == "model" else folder.name
+        if name in names:
+            raise SettingsError(f"{names[name]} and {given} would both be '{name}' in the report; rename a folder")
+        names[name] = given
+    return names
+
+
+def quickstart(
+    *,
+    out: Annotated[Path, Parameter(help="Where everything is written.")] = Path("runs/quickstart"),
+    resume: Resume = False,
+    json: Json = False,
+) -> int:
     """Watch a frozen language model get ears: speech is made, two connectors are trained, evaluated, reported.
 
-    Takes a few minutes on two cores. Example: iclal quickstart --out runs/quickstart
+    Takes a few minutes on two cores.
+
+    Examples:
+        iclal quickstart
+        iclal quickstart --out /tmp/quickstart --resume
     """
-    from iclal.evaluation.report import read_report, summary_table
     from iclal.experiments.quickstart import run_quickstart
 
-    path = run_quickstart(out, resume=resume)
-    _print_table(summary_table(read_report(path).rows))
-    print(f"report: {path.with_suffix('.html')}")
-    return 0
+    try:
+        with writing(out):
+            path = run_quickstart(out, resume=resume)
+    except KeyboardInterrupt:
+        note(f"go on with: iclal quickstart --out {out} --resume")
+        raise
+    return _print_report(path, json)
 
 
-@pretrain_app.command(name="language-model")
 def pretrain_language_model(
-    *overrides: str, out: Path = Path("runs/language-model"), resume: Annotated[bool, Parameter(negative="")] = False
+    *overrides: Annotated[str, Parameter(help="key=value, laid on top of the recipe.")],
+    out: Annotated[Path, Parameter(help="The run folder; the model is in OUT/model.")] = Path("runs/language-model"),
+    resume: Resume = False,
+    json: Json = False,
 ) -> int:
     """Train the tiny OPT on the world's text, from scratch; may go on over days.
 
     Examples:
-        iclal pretrain language-model --out runs/language-model
-        iclal pretrain language-model train.max_minutes=60 --out runs/language-model --resume
+        iclal pretrain language-model train.max_minutes=60
+        iclal pretrain language-model train.max_minutes=60 --resume
     """
-    from iclal.experiments.pretrain import pretrain_language_model
+    from iclal.experiments.pretrain import pretrain_language_model as run
 
-    print(pretrain_language_model(out, overrides, resume=resume))
-    return 0
+    with writing(out):
+        return _print_pretrained(run(out, overrides, resume=resume), json)
 
 
-@pretrain_app.command(name="encoder")
 def pretrain_encoder(
-    *overrides: str, out: Path = Path("runs/encoder"), resume: Annotated[bool, Parameter(negative="")] = False
+    *overrides: Annotated[str, Parameter(help="key=value, laid on top of the recipe.")],
+    out: Annotated[Path, Parameter(help="The run folder; the model is in OUT/model.")] = Path("runs/encoder"),
+    resume: Resume = False,
+    json: Json = False,
 ) -> int:
     """Train the tiny wav2vec 2.0 encoder on characters, without any language model.
 
-    Example: iclal pretrain encoder data=data --out runs/encoder
+    `data` is the project's folder of human speech.
+
+    Examples:
+        iclal pretrain encoder data=data
+        iclal pretrain encoder data=data train.steps=100 --out /tmp/encoder
     """
-    from iclal.experiments.pretrain import pretrain_encoder
+    from iclal.experiments.pretrain import pretrain_encoder as run
 
-    print(pretrain_encoder(out, overrides, resume=resume))
-    return 0
+    with writing(out):
+        return _print_pretrained(run(out, overrides, resume=resume), json)
 
 
-@app.command
 def doctor(*, json: Json = False) -> int:
-    """Say what is installed, what is missing with the line that installs it, devices, and the size of the cache."""
+    """Say what is installed and what is missing, with the line that installs it; devices; the size of the cache.
+
+    Exit status 1 when something needed is missing.
+
+    Examples:
+        iclal doctor
+        iclal doctor --json
+    """
     from iclal.experiments.doctor import examine
 
     findings = examine()
     if json:
-        _print_json(findings)
+        print_json(findings)
     else:
         width = max(map(len, findings))
         print("\n".join(f"{name:<{width}}  {value}" for name, value in findings.items()))
+    return 1 if any(value.startswith("MISSING") for value in findings.values()) else 0
+
+
+def _print_report(path: Path, json: bool) -> int:
+    """A report's rows, or its table and where the page is."""
+    from iclal.evaluation.report import read_report, summary_table
+
+    report: Report = read_report(path)
+    if json:
+        print_json({"report": str(path), "page": str(path.with_suffix(".html")), "rows": report.rows})
+    else:
+        print_table(summary_table(report.rows))
+        print(f"report: {path.with_suffix('.html')}")
     return 0
 
 
-def _load(name: str, device: str) -> ICLAL:
-    from iclal.model.device import choose_device
-    from iclal.model.saving import load
-
-    return load(name, device=choose_device(device))
-
-
-def _print_json(value: Any) -> None:
-    print(jsonlib.dumps(value, ensure_ascii=False, default=str), flush=True)
+def _print_pretrained(folder: Path, json: bool) -> int:
+    """Where a pretrained model is and what it reached."""
+    reached: dict[str, Any] = jsonlib.loads((folder / "reached.json").read_text(encoding="utf-8"))
+    print_json({"model": str(folder)} | reached) if json else print(folder)
+    return 130 if reached.get("finish_reason") == "interrupted" else 0
 
 
-def _print_table(table: Any) -> None:
-    from rich.console import Console
-
-    Console().print(table)
+def _app() -> App:
+    """`iclal` with its verbs. Errors are raised, for `main` to say them."""
+    app = App(
+        name="iclal",
+        version=iclal.__version__,
+        help="Ears for a frozen language model. Each VERB --help has examples; --debug shows where an error came from.",
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+        suppress_keyboard_interrupt=False,
+    )
+    for verb in (transcribe, ask, train, evaluate, score, prepare, world, quickstart, doctor):
+        add_verb(app, verb)
+    app.command(data_app())
+    pretrain = App(name="pretrain", help="Train the small models that everything else here stands on.")
+    add_verb(pretrain, pretrain_language_model, "language-model")
+    add_verb(pretrain, pretrain_encoder, "encoder")
+    app.command(pretrain)
+    return app
 
 
 if __name__ == "__main__":

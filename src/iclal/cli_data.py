@@ -3,73 +3,133 @@
 from __future__ import annotations
 
 import json as jsonlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from iclal.errors import SettingsError
+from iclal.terminal import Flag, Json, add_verb, print_json, print_table, writing
 
-data_app = App(name="data", help="Check, show, divide, sample and join manifests.")
-
-Json = Annotated[bool, Parameter(negative="", help="Print JSON.")]
-Flag = Parameter(negative="")
+AtLeastOne = Parameter(validator=validators.Number(gte=1))
+Seed = Annotated[int, Parameter(help="The same seed draws the same.")]
 
 
 def prepare(
-    corpus: str,
-    source: Path,
-    out: Path,
-    *options: str,
-    workers: int = 2,
-    copy: Annotated[bool, Flag] = False,
-    synthesise: Annotated[bool, Flag] = False,
-    allow_dropped: Annotated[bool, Flag] = False,
+    corpus: Annotated[str, Parameter(help="Its name; an unknown one lists them all.")],
+    source: Annotated[Path, Parameter(help="The corpus as it was fetched.")],
+    out: Annotated[Path, Parameter(help="Folder for what is written.")],
+    /,
+    *options: Annotated[str, Parameter(help="Options of the corpus, key=value.")],
+    workers: Annotated[int, AtLeastOne, Parameter(help="Threads that look at recordings.")] = 2,
+    copy: Annotated[bool, Flag, Parameter(help="Bring the recordings along into OUT/audio.")] = False,
+    synthesise: Annotated[bool, Flag, Parameter(help="Make speech where there is only text.")] = False,
+    allow_dropped: Annotated[bool, Flag, Parameter(help="Exit with 0 though items were dropped.")] = False,
     json: Json = False,
+    **named: Annotated[str, Parameter(help="An option of the corpus, as OPTIONS: --text sentence.")],
 ) -> int:
-    """Read a corpus in its official layout: OUT/manifest.jsonl, summary.json and problems.jsonl are written.
+    """Read a corpus in its official layout into OUT/manifest.jsonl, with an account of every item.
 
-    Exit status 1 when anything was dropped, unless --allow-dropped. Corpus options are given as key=value.
+    OUT/summary.json says what was found, kept and dropped; OUT/problems.jsonl lists everything wrong. A run that was
+    broken off goes on when it is started again. Options of the corpus are given as key=value or --key value. Exit
+    status 1 when anything was dropped, unless --allow-dropped.
 
     Examples:
         iclal prepare librispeech ./LibriSpeech data/librispeech
-        iclal prepare ami ./ami_manual data/ami output=spans
-        iclal prepare folder ./recordings data/mine text=sentence audio=path
+        iclal prepare librispeech ./LibriSpeech data/clean "subsets=[dev-clean]"
+        iclal prepare ami ./ami_manual data/ami output=spans --allow-dropped
+        iclal prepare folder ./recordings data/mine --text sentence --audio path
     """
-    import yaml
-
+    from iclal.data.prepare import corpus_module, table
     from iclal.data.prepare import prepare as run
 
-    values = {}
-    for option in options:
-        name, equals, value = option.partition("=")
-        if not equals:
-            raise SettingsError(f"'{option}' is not of the form key=value")
-        values[name] = yaml.safe_load(value)
-    summary = run(corpus, source, out, values, workers=workers, copy=copy, synthesise=synthesise)
-    if json:
-        print(jsonlib.dumps(summary.to_json(), ensure_ascii=False))
-    else:
-        print(summary.table())
-    return 1 if summary.dropped and not allow_dropped else 0
+    overrides = [*options, *(f"{name.replace('-', '_')}={value}" for name, value in named.items())]
+    wanted = corpus_module(corpus).Options.build({}, overrides, source=f"options of {corpus}")
+    summary = run(corpus, source, out, wanted, workers=workers, copy=copy, synthesise=synthesise)
+    print_json(summary.to_json()) if json else print_table(table(summary))
+    if not json and (summary.dropped or summary.warnings):
+        print(f"problems: {out / 'problems.jsonl'}")
+    return summary.exit_status(allow_dropped)
 
 
-def world(out: Path, *, as_: Annotated[str, Parameter(name="--as")], seed: int = 0, size: int = 20) -> int:
-    """Write a small spoken world in a corpus's official layout: librispeech, ami or spoken-squad.
+def world(
+    out: Path,
+    /,
+    *,
+    as_: Annotated[str, Parameter(name="--as", help="librispeech, ami or spoken-squad.")],
+    seed: Seed = 0,
+    size: Annotated[int, AtLeastOne, Parameter(help="How much of it: passages, meetings' turns.")] = 20,
+    json: Json = False,
+) -> int:
+    """Write a small spoken world in a corpus's official layout, recordings included.
 
-    Example: iclal world --as librispeech /tmp/LibriSpeech
+    `iclal prepare` reads it back as it reads the corpus itself.
+
+    Examples:
+        iclal world --as librispeech ./small/LibriSpeech
+        iclal world --as ami ./small/ami --seed 3
     """
     from iclal.data.world_layouts import write_world
 
-    print(write_world(as_, out, seed=seed, size=size))
+    with writing(out):
+        found = write_world(as_, out, seed=seed, size=size)
+    print_json({"layout": as_, "folder": str(out), "seed": seed, "size": size}) if json else print(found)
     return 0
 
 
-@data_app.command
-def check(manifest: Path, *, audio: bool = True, json: Json = False) -> int:
+def score(
+    reference: Path,
+    hypothesis: Path,
+    /,
+    *,
+    normalizer: Literal["none", "librispeech", "whisper"] = "none",
+    costs: Annotated[Literal["unit", "sclite"], Parameter(help="unit: jiwer's counts; sclite: NIST's.")] = "unit",
+    task: Literal["transcript", "answers", "summary"] = "transcript",
+    format: Annotated[
+        Literal["auto", "kaldi", "trn", "tsv", "jsonl", "lines"], Parameter(help="How both files are read.")
+    ] = "auto",
+    by_utterance: Annotated[bool, Flag, Parameter(help="Each utterance too.")] = False,
+    json: Json = False,
+) -> int:
+    """Score hypotheses against references: Kaldi text, trn, TSV, JSONL or plain parallel lines.
+
+    Transcripts get word and character error rates with an interval and an aligned listing of the worst, answers
+    SQuAD's exact match and F1, summaries ROUGE.
+
+    Examples:
+        iclal score reference.trn hypothesis.trn --costs sclite
+        iclal score ref.jsonl hyp.jsonl --normalizer librispeech --json
+        iclal score answers.jsonl said.jsonl --task answers
+    """
+    from iclal.evaluation.score import render, score_files
+
+    result = score_files(reference, hypothesis, normalizer=normalizer, costs=costs, task=task, format=format)
+    if json:
+        print_json(result.to_json(by_utterance=by_utterance))
+        return 0
+    print(render(result))
+    if by_utterance:
+        for line in result.to_json(by_utterance=True)["utterances"]:
+            print(jsonlib.dumps(line, ensure_ascii=False))
+    return 0
+
+
+def check(
+    manifest: Path,
+    /,
+    *,
+    audio: Annotated[bool, Parameter(help="Look at the recordings' headers.")] = True,
+    json: Json = False,
+) -> int:
     """Check a manifest against the schema and its recordings' headers. Exit status 1 when something is wrong.
 
-    Example: iclal data check data/mine/manifest.jsonl
+    Every problem is listed with file, line, what was expected and what to do; warnings (empty texts, unlikely
+    speaking rates, speakers in two splits) leave the exit status at 0.
+
+    Examples:
+        iclal data check data/mine/manifest.jsonl
+        iclal data check data/mine/manifest.jsonl --no-audio --json
     """
     from iclal.data.schema import check_manifest
 
@@ -77,101 +137,143 @@ def check(manifest: Path, *, audio: bool = True, json: Json = False) -> int:
     if json:
         counts = {"errors": dict(report.errors), "warnings": dict(report.warnings)}
         totals = {"utterances": report.utterances, "seconds": report.seconds, "speakers": report.speakers}
-        print(jsonlib.dumps({"ok": report.ok, **totals, **counts, "lines": list(report.lines())}, ensure_ascii=False))
+        problems = [problem.to_json() for problem in report.problems]
+        print_json({"ok": report.ok, **totals, "splits": dict(report.splits), **counts, "problems": problems})
     else:
         print("\n".join(report.lines()))
     return 0 if report.ok else 1
 
 
-@data_app.command
-def show(manifest: Path, *, out: Path | None = None, clips: int = 6, seed: int = 0) -> int:
-    """Write a page about a manifest: counts, histograms, clips to play.
+def show(
+    manifest: Path,
+    /,
+    *,
+    out: Annotated[Path | None, Parameter(help="Default: the manifest's name with .html.")] = None,
+    clips: Annotated[int, Parameter(validator=validators.Number(gte=0), help="Recordings to play on the page.")] = 6,
+    seed: Seed = 0,
+    json: Json = False,
+) -> int:
+    """Write a page about a manifest: counts, histograms, a few clips to play.
 
-    Example: iclal data show data/mine/manifest.jsonl
+    Examples:
+        iclal data show data/mine/manifest.jsonl
+        iclal data show data/mine/manifest.jsonl --out mine.html --clips 12
     """
     from iclal.data.show import show as run
 
-    print(run(manifest, out or manifest.with_suffix(".html"), clips=clips, seed=seed))
+    page = out or manifest.with_suffix(".html")
+    with writing(page):
+        run(manifest, page, clips=clips, seed=seed)
+    print_json({"page": str(page)}) if json else print(page)
     return 0
 
 
-@data_app.command
 def split(
-    manifest: Path, out: Path, *fractions: str, by: Literal["speaker", "text", "id"] = "speaker", seed: int = 0
+    manifest: Path,
+    out: Path,
+    /,
+    *shares: Annotated[str, Parameter(help="NAME=SHARE, which sum to 1.")],
+    by: Annotated[Literal["speaker", "text", "id"], Parameter(help="What stays together.")] = "speaker",
+    seed: Seed = 0,
+    json: Json = False,
 ) -> int:
-    """Divide a manifest into OUT/NAME.jsonl, whole speakers together.
+    """Divide a manifest into OUT/NAME.jsonl for each NAME=SHARE, whole speakers together.
 
-    Example: iclal data split manifest.jsonl splits train=0.8 dev=0.1 test=0.1
+    Examples:
+        iclal data split manifest.jsonl splits train=0.8 dev=0.1 test=0.1
+        iclal data split manifest.jsonl splits train=0.9 test=0.1 --by text
     """
     from iclal.data.tools import split as run
 
-    shares = {}
-    for fraction in fractions:
-        name, _, value = fraction.partition("=")
-        try:
-            shares[name] = float(value)
-        except ValueError:
-            raise SettingsError(f"'{fraction}' is not of the form NAME=SHARE, e.g. train=0.8") from None
-    for name, count in run(manifest, out, shares, by=by, seed=seed).items():
-        print(f"{out / name}.jsonl  {count}")
+    with writing(out):
+        counts = run(manifest, out, _shares(shares), by=by, seed=seed)
+    _print_written({out / f"{name}.jsonl": count for name, count in counts.items()}, json)
     return 0
 
 
-@data_app.command
 def sample(
     manifest: Path,
     out: Path,
+    /,
     *,
-    count: int | None = None,
-    hours: float | None = None,
-    per: Literal["speaker", "split", "label"] | None = None,
-    seed: int = 0,
+    count: Annotated[int | None, AtLeastOne] = None,
+    hours: Annotated[float | None, Parameter(validator=validators.Number(gt=0))] = None,
+    per: Annotated[Literal["speaker", "split", "label"] | None, Parameter(help="That much of each.")] = None,
+    seed: Seed = 0,
+    json: Json = False,
 ) -> int:
-    """Draw utterances into a new manifest: --count of them, or --hours.
+    """Draw utterances into a new manifest OUT: --count of them, or --hours.
 
-    Example: iclal data sample manifest.jsonl small.jsonl --count 100
+    Examples:
+        iclal data sample manifest.jsonl small.jsonl --count 100
+        iclal data sample manifest.jsonl even.jsonl --hours 0.5 --per speaker
     """
     from iclal.data.tools import sample as run
 
-    print(f"{out}  {run(manifest, out, count=count, hours=hours, per=per, seed=seed)}")
+    _refuse_to_overwrite(out, [manifest])
+    with writing(out):
+        _print_written({out: run(manifest, out, count=count, hours=hours, per=per, seed=seed)}, json)
     return 0
 
 
-@data_app.command
-def merge(out: Path, *manifests: Path, prefix: Annotated[bool, Flag] = False) -> int:
-    """Lay manifests one after another into OUT.
+def merge(
+    out: Path,
+    manifests: Annotated[tuple[Path, ...], Parameter(negative="")],
+    /,
+    *,
+    prefix: Annotated[bool, Flag, Parameter(help="Put each manifest's folder in front of its ids.")] = False,
+    json: Json = False,
+) -> int:
+    """Lay manifests one after another into OUT, which must not be there yet.
 
-    Example: iclal data merge all.jsonl one.jsonl two.jsonl
+    Examples:
+        iclal data merge all.jsonl one.jsonl two.jsonl
+        iclal data merge all.jsonl data/*/manifest.jsonl --prefix
     """
     from iclal.data.tools import merge as run
 
-    print(f"{out}  {run(list(manifests), out, prefix=prefix)}")
+    if out.exists():
+        raise SettingsError(f"{out} is there already; the new manifest comes first: iclal data merge OUT MANIFEST...")
+    with writing(out):
+        _print_written({out: run(list(manifests), out, prefix=prefix)}, json)
     return 0
 
 
-def score(
-    reference: Path,
-    hypothesis: Path,
-    *,
-    normalizer: Literal["none", "librispeech", "whisper"] = "none",
-    costs: Literal["unit", "sclite"] = "unit",
-    task: Literal["transcript", "answers", "summary"] = "transcript",
-    by_utterance: Annotated[bool, Flag] = False,
-    json: Json = False,
-) -> int:
-    """Score hypotheses against references: Kaldi text, trn, TSV, JSONL or plain parallel lines.
+def _shares(texts: Sequence[str]) -> dict[str, float]:
+    """NAME=SHARE, several times, as a dict. Raises SettingsError."""
+    shares: dict[str, float] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            share = float(value)
+        except ValueError:
+            raise SettingsError(f"'{text}' is not of the form NAME=SHARE, e.g. train=0.8") from None
+        if not name or name in shares or Path(name).name != name:
+            raise SettingsError(f"'{text}': a split needs a name of its own that can be a file's, e.g. train=0.8")
+        shares[name] = share
+    if not shares:
+        raise SettingsError("no split is named: give NAME=SHARE for each, e.g. train=0.8 test=0.2")
+    return shares
 
-    Examples:
-        iclal score ref.trn hyp.trn --costs sclite
-        iclal score references.jsonl hypotheses.jsonl --normalizer librispeech --json
-    """
-    from iclal.evaluation.score import render, score_files
 
-    result = score_files(reference, hypothesis, normalizer=normalizer, costs=costs, task=task)
+def _refuse_to_overwrite(out: Path, manifests: Sequence[Path]) -> None:
+    """A manifest is not written over one it is made of."""
+    for manifest in manifests:
+        if out.exists() and manifest.exists() and out.samefile(manifest):
+            raise SettingsError(f"{out} would replace the manifest it is drawn from; choose another name")
+
+
+def _print_written(counts: dict[Path, int], json: bool) -> None:
+    """Manifests that were written and how many utterances each has."""
     if json:
-        print(jsonlib.dumps(result.to_json(by_utterance=by_utterance), ensure_ascii=False))
+        print_json([{"manifest": str(path), "utterances": count} for path, count in counts.items()])
     else:
-        print(render(result))
-        if by_utterance:
-            print("\n".join(jsonlib.dumps(line, ensure_ascii=False) for line in result.by_utterance()))
-    return 0
+        print("\n".join(f"{path}  {count}" for path, count in counts.items()))
+
+
+def data_app() -> App:
+    """`iclal data VERB`."""
+    app = App(name="data", help="Check, show, divide, sample and join manifests.")
+    for verb in (check, show, split, sample, merge):
+        add_verb(app, verb)
+    return app
