@@ -1,0 +1,139 @@
+"""Documents: the ids that any use of the same prompt has, answers weighed, what is taught when."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+
+import pytest
+
+from iclal.data.demonstrations import draw, query, seeded
+from iclal.data.manifest import Question, Utterance
+from iclal.data.prompt import SlotText, Template, Text, fill, read_transcript
+from iclal.data.tasks import pattern, questions, summary, transcript
+from iclal.data.world import names, sentences
+from iclal.experiments import documents
+from iclal.experiments.documents import Pool, Stage, Tokenize, document, solved, world_tokenizer
+from iclal.model.layout import lay_out, tokenize, tokenize_target
+
+TEMPLATE = Template()
+TOKENIZER = world_tokenizer()
+
+
+class Tokens:
+    """What layouts need of a language model."""
+
+    prefix_ids = (2,)
+    max_positions = None
+    tokenizer = TOKENIZER
+
+    def ids(self, text: str) -> list[int]:
+        return TOKENIZER(text, add_special_tokens=False)["input_ids"]
+
+    def end_id(self, end: str) -> int:
+        (id,) = self.ids(end)
+        return id
+
+
+@pytest.fixture(scope="module")
+def pool() -> Pool:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(documents, "POOL_SIZE", 500)
+        return Pool(1, 0, Stage(0.6))
+
+
+@pytest.mark.parametrize("shots", range(9))
+@pytest.mark.parametrize("instruction_first", [True, False])
+@pytest.mark.parametrize("task", [transcript, questions, summary, pattern])
+def test_ids_are_those_of_the_models_layout(pool: Pool, task: object, shots: int, instruction_first: bool) -> None:
+    rng = seeded("layout", shots)
+    episode = task.episode(rng)  # type: ignore[attr-defined]
+    last = query(episode, pool.passages, rng)
+    items = draw(episode, pool.passages, shots, rng, {last.clip.id})
+    example = TEMPLATE.example("x", episode.instruction, items, last, instruction_first=instruction_first)
+    target = tokenize_target(example.target, TEMPLATE.end, Tokens())
+    layout = lay_out(tokenize(fill(example.prompt, read_transcript), Tokens()), [], target)
+    whole = (*example.prompt, Text(f" {last.answer}{TEMPLATE.end}", is_answer=True))
+    found = Tokenize(TOKENIZER).document(fill(whole, read_transcript))
+    assert found.ids == [token for token, _, _ in layout.rows]
+    weighed = [row for row, weight in enumerate(found.weights) if weight]
+    assert weighed == layout.loss_rows(loss_on_demonstrations=True)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.9])
+def test_ids_of_drawn_documents_are_those_of_the_models_layout(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "POOL_SIZE", 300)
+    drawn, prompts = Pool(2, 0, Stage(share)), []
+    memory = Tokenize(TOKENIZER)
+    original = memory.document
+    monkeypatch.setattr(memory, "document", lambda prompt, kind="": prompts.append(prompt) or original(prompt, kind))
+    rng = random.Random(0)
+    found = [document(drawn, rng, TEMPLATE, memory) for _ in range(150)]
+    for each, prompt in zip(found, prompts, strict=True):
+        layout = lay_out(tokenize(prompt, Tokens()), [])
+        assert each.ids == [token for token, _, _ in layout.rows]
+        assert [row for row, weight in enumerate(each.weights) if weight] == list(layout.answer_rows)
+        assert len(each.ids) < 2048
+
+
+def test_an_answer_weighs_the_root_of_its_length_by_the_number_of_answers() -> None:
+    prompt = (Text("heard:"), SlotText("red"), Text("\n>"), Text(" mira red\n", True), Text(">"), Text("\n", True))
+    found = Tokenize(TOKENIZER).document(prompt)
+    answer = [weight for weight in found.weights if weight]
+    assert answer == pytest.approx([1 / math.sqrt(4 * 2)] * 4 + [1 / math.sqrt(1 * 2)])
+    assert sum(answer[:4]) == pytest.approx(math.sqrt(4 / 2))
+
+
+def test_an_empty_slot_has_no_token() -> None:
+    spoken = Tokenize(TOKENIZER)
+    with_text = spoken.document((Text("heard:"), SlotText("red"), Text("\n")))
+    without = spoken.document((Text("heard:"), SlotText(""), Text("\n")))
+    assert len(with_text.ids) == len(without.ids) + 1
+
+
+def test_documents_are_a_function_of_the_generator(pool: Pool) -> None:
+    def drawn(seed: int) -> list[documents.Document]:
+        rng = random.Random(seed)
+        return [document(pool, rng, TEMPLATE, Tokenize(TOKENIZER)) for _ in range(20)]
+
+    assert drawn(1) == drawn(1)
+    assert drawn(1) != drawn(2)
+
+
+def test_pool_holds_its_part_and_its_stage(pool: Pool) -> None:
+    for passage in pool.passages:
+        told = [s + "." for s in (passage.text or "").rstrip(".").split(". ")]
+        assert {sentences.sentence_part(s) for s in told if s not in sentences.FILLERS} == {"language-model"}
+    assert all(len(p.extra["frames"]) == 1 for p in pool.single)
+    assert all(len(pattern.attributes_of(p)) >= 4 for p in pool.rich)
+    assert all(p.voice for p in pool.voiced) and 0.2 < len(pool.voiced) / len(pool.passages) < 0.4
+    assert {names.name_part(word) for word in pool.label_words} == {("label", "train")}
+
+
+def test_every_kind_is_drawn_late_and_easy_ones_come_first(pool: Pool) -> None:
+    rng, memory = random.Random(0), Tokenize(TOKENIZER)
+    late = Counter(document(pool, rng, TEMPLATE, memory).kind for _ in range(400))
+    assert set(documents._KINDS) <= set(late)
+    assert late["several"] > late["voice"]
+    assert (Stage(0).easy_share, Stage(0.1).easy_share, Stage(0.5).easy_share) == (0.9, 0.25, 0.04)
+    most = [max(Stage(share).sentences(random.Random(i))[1] for i in range(60)) for share in (0, 0.1, 0.2, 0.5)]
+    assert most == [1, 2, 3, 4]
+    around = [[Stage(share).label_words_around(random.Random(i)) for i in range(80)] for share in (0.05, 0.15, 0.6)]
+    assert set(around[0]) == {0} and max(w for w in around[1] if w is not None) == 3 and None in around[2]
+    assert Stage(0.4).long_share == 0 < Stage(0.6).long_share
+
+
+def test_solved_asks_a_clip_that_no_demonstration_shows(pool: Pool) -> None:
+    rng = random.Random(0)
+    for _ in range(40):
+        prompt = solved(questions.episode(rng), pool.passages[:12], 8, rng, TEMPLATE)
+        clips = [piece.utterance.id for piece in prompt if hasattr(piece, "utterance")]
+        assert len(set(clips)) == 9
+
+
+def test_several_questions_are_asked_about_one_clip() -> None:
+    asked = tuple(Question(f"q{i}", f"which is {i}", (f"answer {i}",)) for i in range(9))
+    prompt = documents._several_questions(random.Random(0), Utterance("a", text="x.", questions=asked), TEMPLATE)
+    answers = [piece.text.strip() for piece in prompt if isinstance(piece, Text) and piece.is_answer]
+    assert len(answers) == 6 and len(set(answers)) == 6
