@@ -26,7 +26,7 @@ from iclal.evaluation.clips import choose, clip_of
 from iclal.evaluation.inputs import FEW_SHOT_INPUTS, INPUTS, Clips, Slots, applicable
 from iclal.evaluation.normalize import get_normalizer
 from iclal.evaluation.outcomes import Asked, Outcome, describe_item, describe_utterance, references_of
-from iclal.evaluation.rows import NORMALIZER, TRANSCRIPT_TASK, Columns, make_rows
+from iclal.evaluation.rows import NORMALIZER, TRANSCRIPT_TASK, Columns, make_rows, wide_break_downs
 from iclal.evaluation.score import TranscriptScore, score_transcripts
 from iclal.model import inference
 from iclal.model.model import ICLAL
@@ -82,7 +82,7 @@ def evaluate(
     hear: Callable[[Utterance], Audio],
     settings: EvaluationSettings | None = None,
     *,
-    conditions: Callable[[Utterance], Iterable[str]] = describe_utterance,
+    conditions: Callable[[Utterance], Iterable[str]] | None = None,
     progress: bool = True,
 ) -> Evaluation:
     """Ask a model every query of every cell through every input.
@@ -92,8 +92,8 @@ def evaluate(
     Args:
         cells: the grid. With all inputs, each task must have a cell without demonstrations: the control of the others.
         hear: the recording of an utterance, the same samples at each call.
-        conditions: break-downs ("voice=...", "names=unseen") that an utterance counts in; kind of question, number of
-            ways and closed set of answers are added.
+        conditions: break-downs ("voice=...", "names=unseen") that an utterance counts in, in every task; by default
+            `describe_utterance`'s for transcripts. Kind of question, ways and closed set of answers are added.
         progress: a bar with the time left on a terminal's stderr.
 
     Raises:
@@ -116,7 +116,7 @@ def evaluate(
             for block in draw_blocks(cell, pools, settings.queries, settings.seed):
                 if not clips.transcribed_seconds:
                     clips.time_transcription([item.clip for item in block.queries])
-                asked = _asked(block, conditions)
+                asked = _asked(block, conditions or _sound_of(cell.task))
                 repeated += block.repeated
                 for input in _inputs_at(cell.shots, inputs):
                     answered = _answer(model, slots, clips, block, asked, input, settings.max_new_tokens)
@@ -128,6 +128,9 @@ def evaluate(
         clips.transcribe([own[0].asked.utterance for own in shown])
         page_clips = [clip_of(model, own, clips, columns.model) for own in shown]
     meta = _meta(model, settings, pools, left_out, clips)
+    meta["left_out"] |= {
+        f"by {name}": f"{count} values; see answers.jsonl" for name, count in wide_break_downs(outcomes).items()
+    }
     meta["queries"] |= {"repeated": repeated, "blocks without other labels to show": without_wrong_labels}
     meta["seconds"] = round(time.monotonic() - start, 1)
     recordings = {own[0].asked.utterance.id: clips.audio(own[0].asked.utterance) for own in shown}
@@ -160,6 +163,11 @@ def _columns(model: ICLAL, settings: EvaluationSettings) -> Columns:
 def _inputs_at(shots: int, inputs: Sequence[str]) -> list[str]:
     """The inputs of a cell: those that change demonstrations need some."""
     return [input for input in inputs if shots or input not in FEW_SHOT_INPUTS]
+
+
+def _sound_of(task: str) -> Callable[[Utterance], Iterable[str]]:
+    """How a clip sounds matters to every task by way of its words: told by it in the transcript task alone."""
+    return describe_utterance if task == TRANSCRIPT_TASK else lambda _: ()
 
 
 def _asked(block: Block, conditions: Callable[[Utterance], Iterable[str]]) -> list[Asked]:

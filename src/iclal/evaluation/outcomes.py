@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,8 +83,12 @@ class Outcome:
 
 
 def describe_utterance(utterance: Utterance) -> list[str]:
-    """The break-downs that an utterance counts in by itself: its voice, and what its note says."""
-    found = [] if utterance.speaker is None else [f"voice={utterance.speaker}"]
+    """The break-downs of how an utterance sounds: who speaks (for synthesised speech variant and accent), its note."""
+    made = utterance.extra.get("voice")
+    if isinstance(made, Mapping) and {"accent", "variant"} <= made.keys():
+        found = [f"voice={made['variant']}", f"accent={made['accent']}"]
+    else:
+        found = [] if utterance.speaker is None else [f"voice={utterance.speaker}"]
     noted = ("speaker", "pace", "surroundings")
     return found + [f"{name}={utterance.facts[name]}" for name in noted if utterance.facts.get(name)]
 

@@ -43,10 +43,10 @@ def write_evaluations(
     if not evaluations:
         raise DataError("no evaluations to write")
     folder = Path(folder)
-    rows = [row for evaluation in evaluations for row in evaluation.rows]
+    rows = merge_rows(evaluations)
     check_rows(rows)
     for evaluation in evaluations:
-        check_controls(evaluation.rows, evaluation.left_out)
+        check_controls(evaluation.rows, rows, evaluation.left_out)
     try:
         _write_lines(folder / "answers.jsonl", (line for e in evaluations for line in _answer_lines(e)))
         for evaluation in evaluations:
@@ -69,6 +69,18 @@ def label(evaluation: Evaluation) -> str:
     parts += [columns.condition] if columns.condition != "clean" else []
     parts += [f"seed-{columns.seed}"] if columns.seed else []
     return "-".join(parts)
+
+
+def merge_rows(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
+    """The rows of all; break-downs of other conditions than the headline's say of which: "snr-5db/kind=who"."""
+    main = _headline(evaluations).columns.condition
+    return [
+        row | {"condition": f"{evaluation.columns.condition}/{row['condition']}"}
+        if "=" in row["condition"] and evaluation.columns.condition != main
+        else row
+        for evaluation in evaluations
+        for row in evaluation.rows
+    ]
 
 
 def merge_meta(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
@@ -138,8 +150,13 @@ def _worst(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def _write_clips(folder: Path, headline: Evaluation, evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
-    """The headline's clips with their recordings, and what the other models made of the same queries."""
-    others = [e for e in evaluations if e.columns.model != headline.columns.model]
+    """The headline's clips with their recordings, and what other models (no ablations) made of the same queries."""
+    main = headline.columns
+    others = [
+        e
+        for e in evaluations
+        if not f"{e.columns.model}-".startswith(f"{main.model}-") and e.columns.condition == main.condition
+    ]
     clips = []
     for number, clip in enumerate(headline.clips, 1):
         path = folder / "clips" / f"{number}-{_slug(clip['id'])}.flac"

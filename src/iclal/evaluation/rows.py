@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from iclal.evaluation.report_rows import CEILING_ABOVE_CHANCE
 
 TRANSCRIPT_TASK = "transcript"
 NORMALIZER = "librispeech"
+MOST_VALUES = 24  # a break-down into more (hundreds of speakers) is left to `answers.jsonl`
 BREAK_DOWN_INPUTS = ("audio", "ceiling", "cascade", "cascade-ctc")
 
 # What a few-shot number must have beside it: at the same shots, and without demonstrations.
@@ -70,8 +71,16 @@ def make_rows(outcomes: Iterable[Outcome], columns: Columns) -> list[dict[str, A
     cells: dict[tuple[str, int], dict[str, list[Outcome]]] = {}
     for outcome in outcomes:
         cells.setdefault(outcome.asked.cell, {}).setdefault(outcome.input, []).append(outcome)
-    rows = [row for cell, by_input in cells.items() for row in _cell_rows(cell, by_input, columns)]
+    wide = set(wide_break_downs(o for by_input in cells.values() for own in by_input.values() for o in own))
+    rows = [row for cell, by_input in cells.items() for row in _cell_rows(cell, by_input, columns, wide)]
     return rows + _minus_cascade(cells, columns)
+
+
+def wide_break_downs(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """Break-downs that have too many values to be rows, by name, and how many they have."""
+    found = {condition for outcome in outcomes for condition in outcome.asked.conditions}
+    counts = Counter(condition.partition("=")[0] for condition in found)
+    return {name: count for name, count in counts.items() if count > MOST_VALUES}
 
 
 def word_errors_of(outcomes: Sequence[Outcome]) -> list[WordErrors]:
@@ -82,24 +91,27 @@ def word_errors_of(outcomes: Sequence[Outcome]) -> list[WordErrors]:
 
 
 def _cell_rows(
-    cell: tuple[str, int], by_input: Mapping[str, Sequence[Outcome]], columns: Columns
+    cell: tuple[str, int], by_input: Mapping[str, Sequence[Outcome]], columns: Columns, wide: Container[str]
 ) -> list[dict[str, Any]]:
     rows = []
     for input, outcomes in by_input.items():
-        rows += _scores(cell, input, outcomes, columns)
+        rows += _scores(cell, input, outcomes, columns, wide)
         rows += _shares(cell, input, outcomes, columns)
     guesses = _guesses(cell, [outcome.asked for outcome in next(iter(by_input.values()))], columns)
     return rows + guesses + _parity(cell, by_input, guesses[0]["value"], columns)
 
 
-def _scores(cell: tuple[str, int], input: str, outcomes: Sequence[Outcome], columns: Columns) -> list[dict[str, Any]]:
+def _scores(
+    cell: tuple[str, int], input: str, outcomes: Sequence[Outcome], columns: Columns, wide: Container[str]
+) -> list[dict[str, Any]]:
     """Exact answers and, for transcripts, word errors; the main inputs also by condition."""
     errors = word_errors_of(outcomes) if cell[0] == TRANSCRIPT_TASK else None
     members: dict[str, list[int]] = {columns.condition: list(range(len(outcomes)))}
     if input in BREAK_DOWN_INPUTS:
         for index, outcome in enumerate(outcomes):
             for condition in outcome.asked.conditions:
-                members.setdefault(condition, []).append(index)
+                if condition.partition("=")[0] not in wide:
+                    members.setdefault(condition, []).append(index)
     rows = []
     for condition, indices in members.items():
         asked = [outcomes[index].asked for index in indices]
@@ -210,29 +222,42 @@ def _paired(by_input: Mapping[str, Sequence[Outcome]], one: str, other: str) -> 
     return [(outcome, answered[outcome.asked.id]) for outcome in by_input.get(one, ()) if outcome.asked.id in answered]
 
 
-def check_controls(rows: Iterable[Mapping[str, Any]], left_out: Iterable[str] = ()) -> None:
+def check_controls(
+    rows: Iterable[Mapping[str, Any]], beside: Iterable[Mapping[str, Any]] = (), left_out: Iterable[str] = ()
+) -> None:
     """Refuse few-shot numbers without their controls: no demonstrations, and every input of `CONTROLS`.
 
-    `left_out` are inputs that could not be made, as the report says.
+    `beside` are the report's other rows: an ablation, named after its model ("ctc-no-residual" after "ctc"), may have
+    the model's controls. `left_out` are inputs that could not be made, as the report says.
 
     Raises:
         DataError: naming the number and what it lacks.
     """
-    same = ("model", "objective", "connector", "language_model", "task", "condition", "seed")
-    numbers = [row for row in rows if row["metric"] == "exact"]
-    found = {(*(row[column] for column in same), row["shots"], row["input"]) for row in numbers}
+    rows, beside = list(rows), list(beside)
+    found = {_control_key(row) for row in (*rows, *beside) if row["metric"] == "exact"}
+    models = {row["model"] for row in beside} | {row["model"] for row in rows}
     wanted = [input for input in CONTROLS if input not in set(left_out)]
-    for row in numbers:
-        if row["input"] != "audio" or not row["shots"] or "=" in row["condition"]:
+    for row in rows:
+        if row["metric"] != "exact" or row["input"] != "audio" or not row["shots"] or "=" in row["condition"]:
             continue
-        key = tuple(row[column] for column in same)
-        lacking = [input for input in wanted if (*key, row["shots"], input) not in found]
-        lacking += ["no demonstrations"] if (*key, 0, "audio") not in found else []
+        wholes = [model for model in models if row["model"] == model or row["model"].startswith(f"{model}-")]
+        needed = [(input, {"input": input}) for input in wanted] + [("no demonstrations", {"shots": 0})]
+        lacking = [
+            name
+            for name, change in needed
+            if not any(_control_key({**row, **change, "model": whole}) in found for whole in wholes)
+        ]
         if lacking:
             raise DataError(
                 f"the {row['shots']}-shot score of {row['model']} on {row['task']} has no control: it lacks "
                 f"{', '.join(lacking)}; evaluate with all inputs, and with 0 shots too"
             )
+
+
+def _control_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a score and its control have in common, then shots and input."""
+    same = ("model", "objective", "connector", "language_model", "task", "condition", "seed", "shots", "input")
+    return tuple(row[column] for column in same)
 
 
 def _key(answer: str) -> str:

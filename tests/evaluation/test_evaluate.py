@@ -1,0 +1,296 @@
+"""A whole evaluation of random models: structure, sameness, files. What they answer is nonsense, and scored as such."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from evaluation_world import GRID, SMALL, digit_pools, digits, grid, hear, pools
+from model_builders import build_language_model, build_model
+
+from iclal.audio.reading import Audio
+from iclal.errors import DataError, PromptError, SettingsError
+from iclal.evaluation.evaluate import Evaluation, EvaluationSettings, Pools, evaluate, score_of
+from iclal.evaluation.inputs import FEW_SHOT_INPUTS, INPUTS
+from iclal.evaluation.records import label, merge_meta, merge_rows, write_evaluations
+from iclal.evaluation.report import read_report
+from iclal.evaluation.report_rows import check_rows
+from iclal.evaluation.score import TranscriptScore, score_files
+from iclal.model.connector import LinearSettings, Prefixes
+from iclal.model.model import ICLAL
+
+
+@pytest.fixture(scope="module")
+def roomy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Parts of models with room for demonstrations as text, of which the tiny tokenizer makes many tokens."""
+    folder = tmp_path_factory.mktemp("roomy")
+    build_language_model(folder / "lm-opt", max_position_embeddings=2048)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(roomy: Path) -> ICLAL:
+    return build_model(roomy)
+
+
+@pytest.fixture(scope="module")
+def found(model: ICLAL) -> Evaluation:
+    return evaluate(model, GRID, pools(), hear, SMALL, progress=False)
+
+
+@pytest.fixture(scope="module")
+def linear(roomy: Path) -> Evaluation:
+    return evaluate(
+        build_model(roomy, connector=LinearSettings()),
+        grid(("questions", 0), ("questions", 2), ("transcript", 0)),
+        pools(),
+        hear,
+        SMALL,
+        progress=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def written(found: Evaluation, linear: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evaluation")
+    write_evaluations(folder, [linear, found], meta={"command": "iclal evaluate"})
+    return folder
+
+
+def test_every_query_is_asked_through_every_input_that_its_shots_allow(found: Evaluation) -> None:
+    counts = Counter((o.asked.task, o.asked.shots, o.input) for o in found.outcomes)
+    expected = {
+        (cell.task, cell.shots, input): SMALL.queries
+        for cell in GRID
+        for input in INPUTS
+        if cell.shots or input not in FEW_SHOT_INPUTS
+    }
+    assert counts == expected
+    assert found.left_out == {}
+
+
+def test_rows_are_whole_unique_and_stand_for_every_cell_and_input(found: Evaluation) -> None:
+    check_rows(found.rows)
+    shown = {(row["task"], row["shots"], row["input"]) for row in found.rows if row["metric"] == "exact"}
+    asked = {(o.asked.task, o.asked.shots, o.input) for o in found.outcomes}
+    guesses = {(cell.task, cell.shots, input) for cell in GRID for input in ("chance", "majority")}
+    assert shown == asked | guesses
+    assert {row["metric"] for row in found.rows} >= {"exact", "wer", "share-empty", "share-looping", "minus-cascade"}
+    kinds = {row["condition"] for row in found.rows if row["task"] == "questions"}
+    assert "kind=who" in kinds and "kind=yes-no" in kinds and not any(kind.startswith("voice") for kind in kinds)
+    transcripts = {row["condition"] for row in found.rows if row["task"] == "transcript"}
+    assert {"voice=f4", "voice=m3", "surroundings=noisy", "surroundings=quiet"} <= transcripts
+
+
+def test_the_same_seed_gives_the_same_answers_and_rows_and_another_seed_others(model: ICLAL) -> None:
+    settings = EvaluationSettings(queries=6, max_new_tokens=4, clips=0)
+    cells = grid(("transcript", 0), ("transcript", 1))
+    one, same = (evaluate(model, cells, digit_pools(), hear, settings, progress=False) for _ in range(2))
+    assert one.rows == same.rows and one.outcomes == same.outcomes
+    changed = settings.model_copy(update={"seed": 1})
+    other = evaluate(model, cells, digit_pools(), hear, changed, progress=False)
+    assert [o.asked.utterance.id for o in other.outcomes] != [o.asked.utterance.id for o in one.outcomes]
+    assert {row["seed"] for row in other.rows} == {1}
+
+
+def test_another_model_is_asked_the_same_queries_behind_the_same_demonstrations(
+    found: Evaluation, linear: Evaluation
+) -> None:
+    def asked(evaluation: Evaluation) -> dict[str, tuple[str, ...]]:
+        return {o.asked.id: o.asked.demonstration_ids for o in evaluation.outcomes if o.asked.task == "questions"}
+
+    assert asked(found) == asked(linear)
+    assert {row["model"] for row in linear.rows} == {"linear"}
+    assert "cascade-ctc" in linear.left_out
+
+
+def test_a_clip_is_heard_once_whatever_its_inputs(model: ICLAL, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[int] = []
+    hear_all = model.hear
+
+    def hear_counted(audios: Sequence[Audio], **options: Any) -> Prefixes:
+        heard.extend(id(audio) for audio in audios)
+        return hear_all(audios, **options)
+
+    monkeypatch.setattr(model, "hear", hear_counted)
+    settings = EvaluationSettings(queries=6, max_new_tokens=3, clips=0)
+    cells = grid(("transcript", 0), ("transcript", 2))
+    found = evaluate(model, cells, digit_pools(), hear, settings, progress=False)
+    timed = {o.asked.utterance.id for o in found.outcomes if o.asked.shots == 0}  # once more, against the clock
+    assert Counter(heard).most_common(1)[0][1] <= 2
+    assert sum(count == 2 for count in Counter(heard).values()) <= len(timed)
+
+
+def test_the_model_is_left_in_the_mode_it_was_in(model: ICLAL) -> None:
+    model.train()
+    try:
+        settings = EvaluationSettings(queries=2, max_new_tokens=2, clips=0, inputs=("audio",))
+        evaluate(model, grid(("transcript", 0)), digit_pools(), hear, settings, progress=False)
+        assert model.training
+    finally:
+        model.eval()
+
+
+def test_a_prompt_that_is_too_long_is_an_error_that_names_the_cell(parts: Path) -> None:
+    settings = EvaluationSettings(queries=2, clips=0, inputs=("ceiling",))
+    with pytest.raises(PromptError, match=r"questions with 8 shots, input ceiling: .* 512 positions"):
+        evaluate(build_model(parts), grid(("questions", 8)), pools(), hear, settings, progress=False)
+
+
+def test_a_published_grid_needs_the_zero_shot_control_before_anything_is_heard(model: ICLAL) -> None:
+    def never(_: object) -> None:
+        pytest.fail("heard")
+
+    with pytest.raises(DataError, match="task questions with 2 shots but not with 0"):
+        evaluate(model, grid(("questions", 2)), pools(), never, SMALL, progress=False)  # type: ignore[arg-type]
+
+
+def test_an_unknown_input_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match=r"unknown inputs \['audoi'\]; known are audio, ceiling"):
+        EvaluationSettings.build({"inputs": ["audoi"]})
+
+
+def test_break_downs_given_by_the_caller_stand_in_every_task(model: ICLAL) -> None:
+    settings = EvaluationSettings(queries=4, max_new_tokens=3, clips=0, inputs=("audio",))
+    found = evaluate(
+        model,
+        grid(("transcript", 0), ("questions", 0)),
+        pools(),
+        hear,
+        settings,
+        conditions=lambda utterance: [f"names={'seen' if utterance.id[-1] in '02468' else 'unseen'}"],
+        progress=False,
+    )
+    for task in ("transcript", "questions"):
+        rows = [row for row in found.rows if row["task"] == task and row["condition"].startswith("names=")]
+        assert sum(row["n"] for row in rows if row["metric"] == "exact") == 4
+
+
+def test_meta_says_how_the_numbers_were_made(found: Evaluation, model: ICLAL) -> None:
+    meta = found.meta
+    assert meta["real_time_factor"] > 0 and meta["seconds"] > 0
+    assert meta["normaliser"]["name"] == "librispeech" and len(meta["normaliser"]["fingerprint"]) == 12
+    assert meta["decoding"]["max_new_tokens"] == SMALL.max_new_tokens
+    assert meta["digests"]["language_model"] == model.language_model.digest()
+    assert meta["queries"]["a block"] == 16 and meta["queries"]["repeated"] >= 0
+    json.dumps(meta, allow_nan=False)
+
+
+def test_saved_transcripts_give_the_same_digits_elsewhere(found: Evaluation, written: Path) -> None:
+    rows = {
+        (row["shots"], row["input"]): row
+        for row in found.rows
+        if row["metric"] == "wer" and row["condition"] == "clean"
+    }
+    assert len(found.transcripts) == 14 == len(rows)
+    saved = json.loads((written / "report.json").read_text(encoding="utf-8"))["extras"]["word_errors"]
+    for (shots, input), outcomes in found.transcripts.items():
+        folder = written / "transcripts" / f"ctc-{shots}-shot"
+        score = score_files(folder / "references.jsonl", folder / f"hypotheses-{input}.jsonl", normalizer="librispeech")
+        assert isinstance(score, TranscriptScore)
+        assert score.wer == rows[shots, input]["value"]
+        assert score.errors == score_of(outcomes).errors
+        (counts,) = [line for line in saved if (line["model"], line["shots"], line["input"]) == ("ctc", shots, input)]
+        assert (counts["substitutions"], counts["deletions"], counts["insertions"], counts["hits"]) == (
+            score.substitutions,
+            score.deletions,
+            score.insertions,
+            score.hits,
+        )
+
+
+def test_every_answer_is_saved_with_its_prompt(found: Evaluation, linear: Evaluation, written: Path) -> None:
+    lines = [json.loads(line) for line in (written / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == len(found.outcomes) + len(linear.outcomes)
+    keys = [(line["model"], line["id"], line["input"]) for line in lines]
+    assert len(set(keys)) == len(keys)
+    for line in lines:
+        assert line["finish_reason"] in ("end", "length", "repetition")
+        assert len(line["demonstration_ids"]) == line["shots"]
+        if line["input"] in ("audio", "wrong-labels"):
+            assert all(f"[{id}]" in line["prompt"] for id in [*line["demonstration_ids"], line["utterance"]])
+        if line["input"] == "no-audio":
+            assert "[" not in line["prompt"]
+    few = [line for line in lines if line["task"] == "labels" and line["shots"] == 4 and line["model"] == "ctc"]
+    assert len({(line["input"], line["block"]): line["demonstration_ids"] for line in few}) == 2 * len(INPUTS)
+
+
+def test_the_report_is_whole_with_clips_to_play_from_both_models(
+    found: Evaluation, linear: Evaluation, written: Path
+) -> None:
+    report = read_report(written / "report.json")
+    assert len(report.rows) == len(found.rows) + len(linear.rows)
+    assert report.meta["command"] == "iclal evaluate" and report.meta["condition"] == "clean"
+    assert report.meta["digests"]["ctc"]["ears"] != report.meta["digests"]["linear"]["ears"]
+    clips = report.extras["clips"]
+    assert len(clips) == 3 and len({clip["id"] for clip in clips}) == 3
+    questions = [clip for clip in clips if clip["condition"] == "questions"]
+    assert questions and questions[0]["answers_by_model"].keys() == {"linear"}
+    assert questions[0]["nearest_tokens"].keys() == {"ctc", "linear"}
+    for clip in clips:
+        assert (written / clip["audio"]).is_file()
+        assert clip["answers"].keys() >= {"audio", "ceiling", "cascade", "no-audio"}
+    page = (written / "report.html").read_text(encoding="utf-8")
+    assert "<html" in page and clips[0]["id"] in page
+
+
+def test_nearest_tokens_lie_within_the_clip_in_order(found: Evaluation, linear: Evaluation) -> None:
+    for evaluation, name in ((found, "ctc"), (linear, "linear")):
+        for clip in evaluation.clips:
+            tokens = clip["nearest_tokens"][name]
+            starts = [token["start_seconds"] for token in tokens]
+            duration = evaluation.recordings[clip["id"]].duration_seconds
+            assert tokens and starts == sorted(starts)
+            assert all(0 <= t["start_seconds"] < t["end_seconds"] <= duration + 0.001 for t in tokens)
+
+
+def test_evaluations_under_other_conditions_keep_their_break_downs_apart(model: ICLAL, tmp_path: Path) -> None:
+    settings = EvaluationSettings(queries=4, max_new_tokens=3, clips=0, inputs=("audio",))
+    noisy = settings.model_copy(update={"condition": "snr-5db"})
+    cells = grid(("transcript", 0))
+    both = [evaluate(model, cells, pools(), hear, s, progress=False) for s in (settings, noisy)]
+    rows = merge_rows(both)
+    check_rows(rows)
+    found = {row["condition"] for row in rows}
+    assert {"clean", "snr-5db"} <= found
+    plain = {condition for condition in found if "=" in condition and "/" not in condition}
+    assert plain and {condition for condition in found if "/" in condition} == {f"snr-5db/{name}" for name in plain}
+    assert [label(evaluation) for evaluation in both] == ["ctc", "ctc-snr-5db"]
+    assert merge_meta(both)["condition"] == "clean"
+    write_evaluations(tmp_path, both)
+    assert {p.name for p in (tmp_path / "transcripts").iterdir()} == {"ctc-0-shot", "ctc-snr-5db-0-shot"}
+
+
+def test_the_same_evaluation_twice_and_few_shots_without_controls_are_not_written(
+    linear: Evaluation, model: ICLAL, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="repeats the key"):
+        write_evaluations(tmp_path / "a", [linear, linear])
+    settings = EvaluationSettings(queries=2, max_new_tokens=2, clips=0, inputs=("audio", "ceiling"))
+    bare = evaluate(model, grid(("transcript", 1)), digit_pools(), hear, settings, progress=False)
+    with pytest.raises(DataError, match="1-shot score of ctc on transcript has no control"):
+        write_evaluations(tmp_path / "b", [bare])
+    with pytest.raises(DataError, match="no evaluations"):
+        write_evaluations(tmp_path / "c", [])
+    assert not any(tmp_path.iterdir())
+
+
+def test_clips_without_text_are_asked_without_ceiling_and_it_is_said(model: ICLAL) -> None:
+    given = pools()
+    silent = Pools([dataclasses.replace(u, text=None) for u in given.queries], given.demonstrations)
+    settings = EvaluationSettings(queries=3, max_new_tokens=3, clips=1)
+    found = evaluate(model, grid(("questions", 0)), silent, hear, settings, progress=False)
+    assert "60 of 120 utterances have no text" in found.meta["left_out"]["ceiling"]
+    assert not [row for row in found.rows if row["metric"] in ("parity", "share-transcribing")]
+    check_rows(found.rows)
+
+
+def test_nothing_is_printed_where_stderr_is_no_terminal(model: ICLAL, capfd: pytest.CaptureFixture[str]) -> None:
+    settings = EvaluationSettings(queries=2, max_new_tokens=2, clips=0, inputs=("audio",))
+    evaluate(model, grid(("transcript", 0)), Pools(digits("jackson", 4), digits("theo", 4)), hear, settings)
+    assert capfd.readouterr() == ("", "")
