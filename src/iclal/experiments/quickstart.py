@@ -7,6 +7,8 @@ objective, and `ctc`. Both are asked the same questions about voices and sentenc
 from __future__ import annotations
 
 import multiprocessing
+import os
+import resource
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -42,7 +44,8 @@ def run_quickstart(out: Path, *, resume: bool = False) -> Path:
     workers = multiprocessing.get_context("spawn")  # a forked torch would share its thread pool
     with ProcessPoolExecutor(len(RECIPES), mp_context=workers) as pool:
         jobs = [pool.submit(_train_and_ask, name, recipe, out / name, resume) for name, recipe in RECIPES.items()]
-        evaluations = [evaluation for job in jobs for evaluation in job.result()]
+        results = [job.result() for job in jobs]
+    evaluations = [evaluation for own, _ in results for evaluation in own]
     _say("4/4 report")
     extras: dict[str, Any] = {
         "training_curves": {name: read_training_curve(out / name / "metrics.jsonl") for name in RECIPES}
@@ -51,12 +54,14 @@ def run_quickstart(out: Path, *, resume: bool = False) -> Path:
         "grid": "quick",
         "command": " ".join(["iclal", *sys.argv[1:]]),
         "quickstart_seconds": round(time.monotonic() - started, 1),
+        "quickstart_peak_mb": round(_peak_mb() + sum(peak_mb for _, peak_mb in results)),
+        "machine": {"cores": os.cpu_count(), "processes": len(RECIPES), "threads of each": 1},
     }
     return write_evaluations(out, evaluations, extras=extras, meta=meta)
 
 
-def _train_and_ask(name: str, recipe_name: str, run_folder: Path, resume: bool) -> list[Evaluation]:
-    """Train one connector and evaluate it, in a process of its own."""
+def _train_and_ask(name: str, recipe_name: str, run_folder: Path, resume: bool) -> tuple[list[Evaluation], float]:
+    """Train one connector and evaluate it, in a process of its own; with the process's largest memory in MB."""
     import torch
 
     torch.set_num_threads(1)
@@ -66,7 +71,14 @@ def _train_and_ask(name: str, recipe_name: str, run_folder: Path, resume: bool) 
         raise TrainingError(f"the training of {name} was interrupted; go on with: iclal quickstart --resume")
     conditions = world_conditions("quick", seed=0, progress=False)
     # One bar is enough, and the slower of the two is worth watching.
-    return evaluate_all({name: trained.model}, conditions, QUERIES["quick"], seed=0, progress=name == "ctc")
+    evaluations = evaluate_all({name: trained.model}, conditions, QUERIES["quick"], seed=0, progress=name == "ctc")
+    return evaluations, _peak_mb()
+
+
+def _peak_mb() -> float:
+    """The most memory that this process has held."""
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def _say(text: str) -> None:

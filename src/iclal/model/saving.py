@@ -105,7 +105,8 @@ def load(
         path: a model folder, or the name of a bundled model, "ctc" (the default) or "linear".
         language_model: the language model or its folder; by default where the model's `config.json` says.
         device: "cpu", "cuda", "cuda:1", "mps".
-        dtype: of the language model, "auto" (as stored), "float32" or "bfloat16"; the ears are float32.
+        dtype: of the language model, "auto" (as stored; the bundled one: float32), "float32" or "bfloat16"; the ears are
+            float32.
 
     Raises:
         ModelError: no model folder, files missing or broken, weights that do not fit, or another language model than
@@ -115,7 +116,9 @@ def load(
     settings = read_settings(folder)
     if not isinstance(language_model, LanguageModel):
         place = _find_language_model(folder, settings.language_model.path, language_model)
-        language_model = LanguageModel.load(place, dtype=dtype, device=device)
+        # The bundled model is stored in bfloat16 to be small, and small enough to be computed with in full.
+        wanted = "float32" if dtype == "auto" and place == ASSETS / "language-model" else dtype
+        language_model = LanguageModel.load(place, dtype=wanted, device=device)
     check_language_model(settings.language_model, language_model, folder)
     model = ICLAL(Encoder(settings.encoder), language_model, settings.model)
     load_tensors(model, folder / "model.safetensors")
