@@ -105,8 +105,7 @@ def load(
         path: a model folder, or the name of a bundled model, "ctc" (the default) or "linear".
         language_model: the language model or its folder; by default where the model's `config.json` says.
         device: "cpu", "cuda", "cuda:1", "mps".
-        dtype: of the language model, "auto" (as stored; the bundled one: float32), "float32" or "bfloat16"; the ears are
-            float32.
+        dtype: of the language model: "auto" (as stored; the bundled one float32), "float32", "bfloat16". Ears: float32.
 
     Raises:
         ModelError: no model folder, files missing or broken, weights that do not fit, or another language model than
