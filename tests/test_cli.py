@@ -18,6 +18,8 @@ from program import DATA, SPEECH, Done, digits, iclal, run, saved_model, start
 
 from iclal import __version__, cli, cli_data, load, read_audio, terminal
 from iclal.errors import DataError
+from iclal.model.encoder import Encoder
+from iclal.model.language_model import LanguageModel
 
 VERBS = {
     "transcribe": cli.transcribe,
@@ -294,18 +296,20 @@ def test_an_evaluation_prints_its_table_or_its_rows(parts: Path, tmp_path: Path)
 
 @pytest.mark.slow
 def test_a_language_model_is_pretrained_by_command(tmp_path: Path) -> None:
-    small = "layers=2 width=32 train.steps=2 train.validate_every_steps=2 tokens_per_batch=1024".split()
+    small = "layers=2 train.steps=1 tokens_per_batch=1024".split()
     done = iclal("pretrain", "language-model", *small, "--out", tmp_path / "lm", "--json")
     assert done.status == 0
     assert done.json["model"] == str(tmp_path / "lm/model")
     assert done.json["finish_reason"] == "finished"
-    assert load_language_model(tmp_path / "lm/model") == 32
+    assert LanguageModel.load(tmp_path / "lm/model").width == 192
 
 
-def load_language_model(folder: Path) -> int:
-    from iclal.model.language_model import LanguageModel
-
-    return LanguageModel.load(folder).width
+@pytest.mark.slow
+def test_an_encoder_is_pretrained_by_command(tmp_path: Path) -> None:
+    small = "passages=6 digit_strings=2 no_speech=1 width=32 channels=32 layers=1 train.steps=1".split()
+    done = iclal("pretrain", "encoder", f"data={DATA}", *small, "--out", tmp_path / "encoder")
+    assert (done.status, done.stdout) == (0, f"{tmp_path / 'encoder/model'}\n")
+    assert Encoder.load(tmp_path / "encoder/model").width == 32
 
 
 def test_the_doctor_names_everything_and_fails_where_something_needed_is_missing() -> None:
@@ -339,7 +343,8 @@ def test_an_unforeseen_error_is_one_line(capsys: pytest.CaptureFixture[str], mon
 
 def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "never")  # whoever reads it waits for what we never write
-    process = start("score", tmp_path / "never", tmp_path / "never")
+    # a suite that was started in the background ignores Ctrl-C, and its children would too
+    process = start("score", tmp_path / "never", tmp_path / "never", preexec_fn=restore_interrupt)
     writer = None
     while writer is None:
         assert process.poll() is None
@@ -347,9 +352,16 @@ def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
             writer = os.open(tmp_path / "never", os.O_WRONLY | os.O_NONBLOCK)
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate()
-    os.close(writer)
+    try:
+        stdout, stderr = process.communicate(timeout=60)
+    finally:
+        os.close(writer)
+        process.kill()
     assert (process.returncode, stdout, stderr) == (130, "", "stopped\n")
+
+
+def restore_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:

@@ -105,6 +105,24 @@ def test_what_cannot_be_prepared_is_one_line(words: str, status: int, message: s
         assert all(name in done.error for name in CORPORA)
 
 
+# --- world
+
+
+def test_a_written_world_is_prepared_like_the_corpus(tmp_path: Path) -> None:
+    done = iclal("world", "--as", "librispeech", tmp_path / "LibriSpeech", "--size", 4, "--json")
+    assert (done.status, done.stderr) == (0, "")
+    assert done.json == {"layout": "librispeech", "folder": str(tmp_path / "LibriSpeech"), "seed": 0, "size": 4}
+    assert iclal("prepare", "librispeech", tmp_path / "LibriSpeech", tmp_path / "out", "--json").json["kept"] == 4
+    again = iclal("world", "--as", "librispeech", tmp_path / "LibriSpeech")
+    assert again.status == 1 and "is there and not empty; give a new folder" in again.error
+
+
+def test_a_layout_that_is_none_names_those_there_are(tmp_path: Path) -> None:
+    done = iclal("world", "--as", "librivox", tmp_path / "out")
+    assert done.status == 2 and "no layout 'librivox'; known are librispeech" in done.error
+    assert "--as" in iclal("world", tmp_path / "out").error
+
+
 # --- data
 
 

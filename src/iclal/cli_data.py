@@ -59,18 +59,18 @@ def world(
     *,
     as_: Annotated[str, Parameter(name="--as", help="librispeech, ami or spoken-squad.")],
     seed: Seed = 0,
-    size: Annotated[int, AtLeastOne, Parameter(help="How much of it: passages, meetings' turns.")] = 20,
+    size: Annotated[int, AtLeastOne, Parameter(help="Passages; a quarter of them is the test's.")] = 20,
     json: Json = False,
 ) -> int:
     """Write a small spoken world in a corpus's official layout, recordings included.
 
-    `iclal prepare` reads it back as it reads the corpus itself.
+    `iclal prepare` reads it back as it reads the corpus itself. OUT must be empty or not there yet.
 
     Examples:
         iclal world --as librispeech ./small/LibriSpeech
         iclal world --as ami ./small/ami --seed 3
     """
-    from iclal.data.world_layouts import write_world
+    from iclal.data.world.layouts import write_world
 
     with writing(out):
         found = write_world(as_, out, seed=seed, size=size)

@@ -6,6 +6,7 @@ import errno
 import inspect
 import io
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -85,12 +86,13 @@ def writing(path: os.PathLike[str]) -> Iterator[None]:
 
 
 def make_quiet(debug: bool) -> None:
-    """Silence the libraries' talk, and show an unforeseen error as one line unless `debug`."""
+    """No talk of libraries; the package's own as notes; unless `debug`, an unforeseen error as one line."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     for stream in (sys.stdout, sys.stderr):  # names that the terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    logging.getLogger("iclal").handlers[:] = [_Notes()]
     if not debug:
         sys.excepthook = _print_unforeseen
 
@@ -99,6 +101,13 @@ def drop_output() -> None:
     """Nobody takes standard output any more: what is still to be written goes nowhere, without an error at exit."""
     with suppress(OSError, ValueError):  # it may be no file of the system's, as in a test
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Notes(logging.Handler):
+    """The package's own warnings, as notes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(record.getMessage())
 
 
 def _print_unforeseen(kind: type[BaseException], error: BaseException, trace: object) -> None:
