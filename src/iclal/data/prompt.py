@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Text:
-    """Text of a prompt. `is_answer` marks a demonstration's answer with its separator (for `loss_on_demonstrations`)."""
+    """Text of a prompt. `is_answer` marks a demonstration's answer and separator (for `loss_on_demonstrations`)."""
 
     text: str
     is_answer: bool = False
