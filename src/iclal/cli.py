@@ -276,6 +276,9 @@ def evaluate(
         Literal["quick", "full"], Parameter(help="quick: 0 and 2 shots; full: 0 to 8, more conditions.")
     ] = "quick",
     out: Annotated[Path, Parameter(help="Folder of the report.")] = Path("runs/evaluate"),
+    human: Annotated[
+        Path | None, Parameter(help="The project's data folder: human speech and sounds without speech, too.")
+    ] = None,
     queries: Annotated[
         int | None,
         Parameter(help="Queries a cell; default: 208 (quick), 400 (full).", validator=validators.Number(gte=1)),
@@ -287,7 +290,7 @@ def evaluate(
 
     Examples:
         iclal evaluate
-        iclal evaluate --model ctc --model linear --grid full --out runs/both
+        iclal evaluate --model ctc --model linear --grid full --human data --out runs/both
         iclal evaluate --model runs/mine/model --manifest test.jsonl --out runs/test
     """
     from iclal.experiments.grid import run_grid
@@ -295,7 +298,7 @@ def evaluate(
     names = _report_names(model)
     models = {name: Chosen(given, language_model, device).load() for name, given in names.items()}
     with writing(out):
-        path = run_grid(models, out, grid=grid, manifest=manifest, queries=queries, seed=seed)
+        path = run_grid(models, out, grid=grid, manifest=manifest, human=human, queries=queries, seed=seed)
     return _print_report(path, json)
 
 

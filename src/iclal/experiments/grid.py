@@ -24,7 +24,7 @@ def run_grid(
     *,
     grid: str = "quick",
     manifest: Path | None = None,
-    data: Path | None = None,
+    human: Path | None = None,
     queries: int | None = None,
     seed: int = 0,
     extras: Mapping[str, Any] | None = None,
@@ -32,8 +32,8 @@ def run_grid(
 ) -> Path:
     """Evaluate models (name in the report -> model) and write it all to `out`; returns the report.json.
 
-    Asked is the spoken world's test, or a manifest. The full grid adds the `ctc` connector's ablations, and with `data`
-    (the project's data folder) human speech.
+    Asked is the spoken world's test, or a manifest. The full grid adds the `ctc` connector's ablations;
+    `human` is the project's data folder, whose human speech and sounds without speech are then asked too.
 
     Raises:
         SettingsError: an unknown grid.
@@ -42,8 +42,8 @@ def run_grid(
     check_grid(grid)
     count = queries or QUERIES[grid]
     conditions = own_conditions(manifest, grid) if manifest else world_conditions(grid, seed, progress=progress)
-    if data is not None:
-        conditions += human_conditions(data)
+    if human is not None:
+        conditions += human_conditions(human)
     evaluations = evaluate_all(models, conditions, count, seed, progress=progress)
     if grid == "full" and manifest is None:
         for name, model in models.items():
