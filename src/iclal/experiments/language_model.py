@@ -281,7 +281,7 @@ def measure(recipe: LanguageModelRecipe, checkpoint: Path, count: int = 400) -> 
     with torch.no_grad():
         plain = exact_answers(model.eval(), check_documents(recipe.template, tokenize, count))
         behind = check_documents(recipe.template, tokenize, max(1, count // 4), filler_tokens=1000)
-        return {"plain": plain, "behind 1,000 tokens": exact_answers(model, behind)}
+        return {"plain": plain, "behind_filler": exact_answers(model, behind)}
 
 
 def export(recipe: LanguageModelRecipe, checkpoint: Path, folder: Path) -> None:
