@@ -19,7 +19,6 @@ from program import DATA, SPEECH, Done, digits, iclal, run, saved_model, start
 from iclal import __version__, cli, cli_data, load, read_audio, terminal
 from iclal.errors import DataError
 from iclal.model.encoder import Encoder
-from iclal.model.language_model import LanguageModel
 
 VERBS = {
     "transcribe": cli.transcribe,
@@ -294,21 +293,20 @@ def test_an_evaluation_prints_its_table_or_its_rows(parts: Path, tmp_path: Path)
     assert "transcript" in said.stdout and f"report: {tmp_path / 'out' / 'report.html'}" in said.stdout
 
 
-@pytest.mark.slow
-def test_a_language_model_is_pretrained_by_command(tmp_path: Path) -> None:
-    small = "layers=2 train.steps=1 tokens_per_batch=1024".split()
-    done = iclal("pretrain", "language-model", *small, "--out", tmp_path / "lm", "--json")
-    assert done.status == 0
-    assert done.json["model"] == str(tmp_path / "lm/model")
-    assert done.json["finish_reason"] == "finished"
-    assert LanguageModel.load(tmp_path / "lm/model").width == 192
+@pytest.mark.parametrize("what", ["language-model", "encoder"])
+def test_pretraining_refuses_what_its_recipe_does_not_know(what: str, tmp_path: Path) -> None:
+    done = iclal("pretrain", what, "train.step=3", "--out", tmp_path / "run")
+    assert done.status == 2 and "train.step: unknown key; near names: train.steps" in done.error
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
 def test_an_encoder_is_pretrained_by_command(tmp_path: Path) -> None:
     small = "passages=6 digit_strings=2 no_speech=1 width=32 channels=32 layers=1 train.steps=1".split()
-    done = iclal("pretrain", "encoder", f"data={DATA}", *small, "--out", tmp_path / "encoder")
-    assert (done.status, done.stdout) == (0, f"{tmp_path / 'encoder/model'}\n")
+    done = iclal("pretrain", "encoder", f"data={DATA}", *small, "--out", tmp_path / "encoder", "--json")
+    assert done.status == 0
+    assert done.json["model"] == str(tmp_path / "encoder/model")
+    assert (done.json["finish_reason"], done.json["step"]) == ("finished", 1)
     assert Encoder.load(tmp_path / "encoder/model").width == 32
 
 
