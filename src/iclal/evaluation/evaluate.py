@@ -41,6 +41,7 @@ class EvaluationSettings(Settings):
     queries: int = pydantic.Field(default=400, ge=1)  # a cell
     seed: int = 0
     inputs: tuple[str, ...] = INPUTS
+    batch_size: int = pydantic.Field(default=96, ge=1)  # prompts at once without demonstrations; with them a block
     max_new_tokens: int | None = pydantic.Field(default=None, ge=1)  # None: grows with clip and text
     clips: int = pydantic.Field(default=6, ge=0)  # queries that the report plays and shows
 
@@ -118,11 +119,11 @@ def evaluate(
                     clips.time_transcription([item.clip for item in block.queries])
                 asked = _asked(block, conditions or _sound_of(cell.task))
                 repeated += block.repeated
-                for input in _inputs_at(cell.shots, inputs):
-                    answered = _answer(model, slots, clips, block, asked, input, settings.max_new_tokens)
-                    without_wrong_labels += not answered
+                for together in _calls(cell.shots, inputs):
+                    answered = _answer(model, slots, clips, block, asked, together, settings)
+                    without_wrong_labels += "wrong-labels" in together and not answered
                     outcomes += answered
-                    advance(f"{cell.task}, {cell.shots} shots, {input}")
+                    advance(len(together), f"{cell.task}, {cell.shots} shots")
         rows = make_rows(outcomes, columns)
         shown = choose(outcomes, rows, settings.clips)
         clips.transcribe([own[0].asked.utterance for own in shown])
@@ -192,20 +193,40 @@ def _asked(block: Block, conditions: Callable[[Utterance], Iterable[str]]) -> li
     ]
 
 
+def _calls(shots: int, inputs: Sequence[str]) -> list[list[str]]:
+    """The inputs that are generated in one call each.
+
+    Demonstrations are read once a call, so each input with its own; without any, all go together, in fewer steps.
+    """
+    own = _inputs_at(shots, inputs)
+    return [[input] for input in own] if shots else [own]
+
+
 def _answer(
-    model: ICLAL, slots: Slots, clips: Clips, block: Block, asked: Sequence[Asked], input: str, limit: int | None
+    model: ICLAL,
+    slots: Slots,
+    clips: Clips,
+    block: Block,
+    asked: Sequence[Asked],
+    inputs: Sequence[str],
+    settings: EvaluationSettings,
 ) -> list[Outcome]:
-    """A block's outcomes through one input, in one call, so that its demonstrations are read once."""
-    prompts = slots.prompts(block, input)
-    if prompts is None:
-        return []
+    """A block's outcomes through inputs that go into one call."""
+    made = {input: prompts for input in inputs if (prompts := slots.prompts(block, input)) is not None}
+    asked_so = [(input, *pair) for input, own in made.items() for pair in zip(asked, own, strict=True)]
+    prompts = [prompt for _, _, prompt in asked_so]
+    clips.listen([piece for prompt in prompts for piece in prompt if isinstance(piece, Audio)])
+    size = BLOCK_SIZE if block.cell.shots else settings.batch_size
     try:
-        answers = inference.generate(model, prompts, max_new_tokens=limit, batch_size=BLOCK_SIZE, hearing=clips.hearing)
+        answers = inference.generate(
+            model, prompts, max_new_tokens=settings.max_new_tokens, batch_size=size, hearing=clips.hearing
+        )
     except PromptError as error:
-        raise PromptError(f"{block.cell.task} with {block.cell.shots} shots, input {input}: {error}") from error
+        told = f"{block.cell.task} with {block.cell.shots} shots, input {' or '.join(inputs)}"
+        raise PromptError(f"{told}: {error}") from error
     return [
         Outcome(query, input, slots.written(prompt), answer.text, answer.token_ids, answer.finish_reason)
-        for query, prompt, answer in zip(asked, prompts, answers, strict=True)
+        for (input, query, prompt), answer in zip(asked_so, answers, strict=True)
     ]
 
 
@@ -227,7 +248,7 @@ def _count_steps(cells: Sequence[Cell], settings: EvaluationSettings, inputs: Se
 
 
 @contextlib.contextmanager
-def _bar(steps: int, wanted: bool) -> Iterator[Callable[[str], None]]:
+def _bar(steps: int, wanted: bool) -> Iterator[Callable[[int, str], None]]:
     """A bar on stderr with the time left; nothing where stderr is no terminal."""
     console = Console(stderr=True)
     columns = (
@@ -240,7 +261,7 @@ def _bar(steps: int, wanted: bool) -> Iterator[Callable[[str], None]]:
     bar = Progress(*columns, console=console, transient=True, disable=not (wanted and console.is_terminal))
     with bar:
         task = bar.add_task("", total=steps)
-        yield lambda description: bar.update(task, advance=1, description=description)
+        yield lambda count, description: bar.update(task, advance=count, description=description)
 
 
 def _meta(
@@ -264,7 +285,8 @@ def _meta(
             "method": "greedy",
             "max_new_tokens": settings.max_new_tokens or "grows with the clip",
             "repetition_stop": True,
-            "batch_size": BLOCK_SIZE,
+            "batch_size": settings.batch_size,
+            "batch_size_with_demonstrations": BLOCK_SIZE,
         },
         "intervals": "95 % bootstrap, blocks resampled",
         "left_out": dict(left_out),

@@ -15,7 +15,7 @@ from iclal.data.manifest import Utterance
 from iclal.data.prompt import Clip, Item, Prompt, SlotText, Text, fill, read_transcript
 from iclal.data.tasks.episode import Episode
 from iclal.errors import DataError
-from iclal.evaluation.blocks import Block, Pools
+from iclal.evaluation.blocks import BLOCK_SIZE, Block, Pools
 from iclal.evaluation.metrics import exact_match
 from iclal.model import inference
 from iclal.model.connector import CTCConnector
@@ -86,7 +86,7 @@ class Clips:
         ):
             self._transcripts[utterance.id] = transcript.text
         short = [u for u in missing.values() if u.id not in self._transcripts]
-        self._listen(short)
+        self.listen([self.audio(u) for u in short])
         heard = [u for u in short if len(self.hearing.prefixes[self.hearing.number(self.audio(u))])]
         prompts = [self._transcription_prompt(self.audio(u)) for u in heard]
         answers = inference.generate(self._model, prompts, hearing=self.hearing)
@@ -102,15 +102,15 @@ class Clips:
         audio = self.audio(utterance)
         if audio.duration_seconds > self._model.settings.window_seconds:
             return without_note(inference.transcribe_greedily(self._model, [audio])[0])
-        self._listen([utterance])
+        self.listen([audio])
         return without_note(self._model.language_model.text(self.hearing.token_ids[self.hearing.number(audio)]))
 
-    def _listen(self, utterances: Sequence[Utterance]) -> None:
-        """Make the prefixes that are still missing."""
-        for utterance in utterances:
-            self.hearing.number(self.audio(utterance))
+    def listen(self, audios: Sequence[Audio]) -> None:
+        """Make the prefixes that are still missing, few clips at a time: the encoder needs most memory."""
+        for audio in audios:
+            self.hearing.number(audio)
         with torch.no_grad():
-            self.hearing.hear()
+            self.hearing.hear(BLOCK_SIZE)
 
     def _transcription_prompt(self, audio: Audio) -> Prompt:
         """As `inference.transcribe` asks."""
