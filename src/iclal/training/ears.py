@@ -103,18 +103,31 @@ def read_speech(recipe: EarsRecipe) -> Speech:
         DataError: no utterance is left to train on or to validate by.
     """
     assert recipe.data.train is not None
-    everything = [u for u in read_manifest(recipe.data.train) if u.audio is not None and u.text is not None]
+    everything, unusable = _usable(recipe.data.train)
+    held_out: list[Utterance] = []
+    unusable_held_out: list[Utterance] = []
     if recipe.data.validation is not None:
-        held_out = [u for u in read_manifest(recipe.data.validation) if u.audio is not None and u.text is not None]
+        held_out, unusable_held_out = _usable(recipe.data.validation)
     else:
         everything, held_out = hold_out(everything, recipe.data.validation_share, recipe.data.seed)
     limit = recipe.data.max_seconds
     speech = Speech(Recordings(everything, max_seconds=limit), Recordings(held_out, max_seconds=limit))
+    for recordings, left_out in ((speech.train, unusable), (speech.validation, unusable_held_out)):
+        if left_out:
+            seconds = sum(u.duration_seconds or 0.0 for u in left_out)
+            recordings.drop("without audio or text", seconds, len(left_out))
     for name, recordings in (("train on", speech.train), ("validate by", speech.validation)):
         if not recordings.utterances:
             dropped = ", ".join(f"{count} {reason}" for reason, count in recordings.dropped.items()) or "none dropped"
             raise DataError(f"{recipe.data.train}: no utterance with audio and text to {name} ({dropped})")
     return speech
+
+
+def _usable(manifest: Path) -> tuple[list[Utterance], list[Utterance]]:
+    """A manifest's utterances with audio and text, and the others."""
+    found = list(read_manifest(manifest))
+    usable = [u for u in found if u.audio is not None and u.text is not None]
+    return usable, [u for u in found if u.audio is None or u.text is None]
 
 
 def hold_out(utterances: Sequence[Utterance], share: float, seed: int) -> tuple[list[Utterance], list[Utterance]]:

@@ -28,13 +28,15 @@ UNCHANGED = Augment(
 class Recordings:
     """Utterances with their samples.
 
-    `dropped` counts, by reason, what was not taken; nothing is cut.
+    `dropped` counts, by reason, what was not taken, `dropped_seconds` how long it is; nothing is cut. What was offered
+    is what was kept and what was dropped, in recordings and in seconds.
     """
 
     def __init__(self, utterances: Iterable[Utterance] = (), *, max_seconds: float = 20.0) -> None:
         self.max_seconds = max_seconds
         self.utterances: dict[str, Utterance] = {}
         self.dropped: dict[str, int] = {}
+        self.dropped_seconds = 0.0
         self._samples: dict[str, np.ndarray] = {}
         for utterance in utterances:
             self.add(utterance, read_utterance(utterance))
@@ -48,16 +50,30 @@ class Recordings:
         if utterance.id in self.utterances:
             raise DataError(f"two recordings have the id {utterance.id!r}; make ids unique")
         if len(samples) > self.max_seconds * SAMPLE_RATE:
-            reason = f"longer than {self.max_seconds:g} s"
-            self.dropped[reason] = self.dropped.get(reason, 0) + 1
+            self.drop(f"longer than {self.max_seconds:g} s", len(samples) / SAMPLE_RATE)
             return
         self.utterances[utterance.id] = utterance
-        self._samples[utterance.id] = (samples * 32767).astype(np.int16)
+        # float files may pass full scale, which int16 would wrap around
+        self._samples[utterance.id] = (np.clip(samples, -1, 1) * 32767).astype(np.int16)
+
+    def drop(self, reason: str, seconds: float, count: int = 1) -> None:
+        """Count `count` recordings, `seconds` long together, that are not taken."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + count
+        self.dropped_seconds += seconds
 
     def include(self, other: Recordings) -> None:
-        """Add all of another set's recordings."""
+        """Add all of another set's recordings, and what it dropped.
+
+        Raises:
+            DataError: an id is there already.
+        """
+        if twice := self.utterances.keys() & other.utterances.keys():
+            raise DataError(f"two recordings have the id {min(twice)!r}; make ids unique")
         self.utterances |= other.utterances
         self._samples |= other._samples
+        for reason, count in other.dropped.items():
+            self.drop(reason, 0.0, count)
+        self.dropped_seconds += other.dropped_seconds
 
     def num_samples(self, id: str) -> int:
         """Length of a recording, unchanged."""

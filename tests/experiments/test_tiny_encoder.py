@@ -1,0 +1,125 @@
+"""The tiny encoder: filters it begins with, characters, CTC by hand, what it is trained on, two steps and export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from model_builders import noise
+
+from iclal.experiments import encoder
+from iclal.experiments.encoder import (
+    ALPHABET,
+    BLANK,
+    CharacterModel,
+    EncoderRecipe,
+    HeardBatch,
+    build,
+    characters,
+    export,
+    pretrain,
+    read_greedily,
+    training_speech,
+)
+from iclal.model.encoder import Encoder
+from iclal.training.checkpoint import load_weights
+
+DATA = Path(__file__).parents[2] / "data"
+
+
+def recipe(**train: object) -> EncoderRecipe:
+    values = {"steps": 2, "validate_every_steps": 2, "log_every_steps": 1, "threads": 1, "tensorboard": False}
+    sizes = {"width": 32, "layers": 2, "heads": 2, "channels": 32}
+    speech = {"passages": 4, "digit_strings": 3, "no_speech": 2, "batch_seconds": 24.0, "data": str(DATA)}
+    return EncoderRecipe.build({**sizes, **speech, "train": values | train})
+
+
+def small() -> CharacterModel:
+    torch.manual_seed(0)
+    return CharacterModel(build(recipe())).eval()
+
+
+def test_characters_are_read_back_and_repeats_need_a_blank_between() -> None:
+    ids = characters("Hello, Bill's.")
+    assert "".join(ALPHABET[id] for id in ids) == "hello bill's"
+    path = [BLANK, *(step for id in ids for step in (id, id, BLANK))]
+    assert read_greedily(F.one_hot(torch.tensor(path), BLANK + 1).float()) == "hello bill's"
+    merged = [id for id in characters("hello") for _ in range(2)]
+    assert read_greedily(F.one_hot(torch.tensor(merged), BLANK + 1).float()) == "helo"
+    assert read_greedily(F.one_hot(torch.tensor([BLANK, BLANK]), BLANK + 1).float()) == ""
+
+
+def test_first_filters_answer_to_their_own_pitch() -> None:
+    bank = encoder._gabor_bank(64, 400)
+    assert bank.shape == (64, 400) and torch.allclose(bank.norm(dim=1), torch.full((64,), 0.5))
+    spectrum = torch.fft.rfft(bank, 16_000).abs()
+    peaks_hz = spectrum.argmax(1)[::4].float()
+    assert bool((peaks_hz.diff() > 0).all()) and 30 < peaks_hz[0] < 100 and 7_500 < peaks_hz[-1] < 7_700
+    first = build(recipe()).network.feature_extractor.conv_layers[0].conv.weight
+    assert torch.equal(first[:, 0], encoder._gabor_bank(32, 400))
+
+
+def test_frames_come_25_a_second_and_characters_twice_as_often() -> None:
+    model = small()
+    log_probs, steps = model([torch.from_numpy(noise(32_000).samples)])
+    assert model.encoder.num_frames(32_000) in (48, 49) and int(steps[0]) == 2 * model.encoder.num_frames(32_000)
+    assert log_probs.shape[-1] == len(ALPHABET) + 1
+    assert torch.allclose(log_probs.exp().sum(-1), torch.ones(log_probs.shape[:-1]), atol=1e-5)
+
+
+@torch.no_grad()
+def test_loss_is_ctc_clip_by_clip_counted_in_characters() -> None:
+    model = small()
+    waveforms = [torch.from_numpy(noise(n, n).samples) for n in (32_000, 20_000, 16_000)]
+    texts = ["mira lives.", "ten.", ""]
+    found = encoder._loss(model, HeardBatch(waveforms, texts))
+    expected = 0.0
+    for waveform, text in zip(waveforms, texts, strict=True):
+        log_probs, steps = model([waveform])
+        ids = characters(text)
+        if ids:
+            loss = F.ctc_loss(log_probs[0], torch.tensor(ids), (int(steps[0]),), (len(ids),), BLANK, reduction="sum")
+        else:
+            loss = -log_probs[0, :, BLANK].sum()
+        expected += float(loss)
+    assert float(found.sum) == pytest.approx(expected, rel=1e-4)
+    assert found.count == len("mira lives") + len("ten") + 1
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ICLAL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.mark.slow
+def test_two_steps_are_trained_validated_and_exported(
+    cache: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_speech = encoder.check_speech
+    monkeypatch.setattr(encoder, "check_speech", lambda: check_speech(2))
+    result = pretrain(recipe(), tmp_path / "run", quiet=True)
+    assert (result.step, result.finish_reason) == (2, "finished")
+    assert set(result.best_metrics) >= {"wer_known_voices", "wer_noisy"}
+    export(recipe(), result.checkpoint, tmp_path / "model")
+    loaded, model = Encoder.load(tmp_path / "model").eval(), CharacterModel(build(recipe()))
+    load_weights(result.checkpoint, model)
+    audio = torch.from_numpy(noise(20_000).samples)
+    with torch.no_grad():
+        assert torch.equal(loaded([audio])[0], model.encoder.eval()([audio])[0])
+    assert loaded.settings.do_normalize and loaded.width == 32
+
+
+@pytest.mark.slow
+def test_it_is_trained_on_the_world_on_human_digits_and_sentences_and_on_no_speech(cache: None) -> None:
+    found = training_speech(recipe())
+    ids = list(found.utterances)
+    assert sum(id.startswith("ears-1-") for id in ids) == 4
+    assert sum(id.startswith("fsdd-string-") for id in ids) == 3
+    assert sum(id.startswith("no-speech-") for id in ids) == 2
+    silent = [u for u in found.utterances.values() if not u.text]
+    assert len(silent) == 2 + len([u for u in silent if u.label and "baby" in u.label]) > 4
+    assert found.dropped == {}

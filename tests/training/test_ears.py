@@ -1,0 +1,257 @@
+"""Ears by recipe: they learn four clips by heart, go on as if never stopped, log what they hear."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from model_builders import build_encoder, build_language_model
+
+from iclal.data.manifest import Utterance, write_manifest
+from iclal.errors import DataError, ModelError, SettingsError, TrainingError
+from iclal.experiments.listening import fsdd_digits
+from iclal.model.inference import transcribe_greedily
+from iclal.model.saving import load
+from iclal.training.checkpoint import list_checkpoints, load_checkpoint, load_weights, module_digest
+from iclal.training.ears import School, Speech, Trained, build_model, estimate_ears, hold_out, read_speech, train_ears
+from iclal.training.recipe import EarsRecipe, read_recipe, recipe_names
+from iclal.training.recordings import UNCHANGED, Recordings
+
+DATA = Path(__file__).parents[2] / "data"
+STILL = {"mask_time_prob": 0.0, "layerdrop": 0.0, "hidden_dropout": 0.0, "attention_dropout": 0.0}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random language model and encoder without chance in their training, and a cache of their own."""
+    folder = tmp_path_factory.mktemp("home")
+    build_language_model(folder / "lm", max_position_embeddings=256)
+    build_encoder(folder / "encoder", feat_proj_dropout=0.0, activation_dropout=0.0, **STILL)
+    build_encoder(folder / "dropping")
+    convolutions = {"conv_dim": [64] * 3, "conv_kernel": [400, 4, 4], "conv_stride": [160, 2, 1]}
+    build_encoder(folder / "quick", feat_proj_dropout=0.0, activation_dropout=0.0, **STILL, **convolutions)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ICLAL_CACHE", str(home / "cache"))
+
+
+def digits(count: int = 4, first: int = 0) -> Recordings:
+    """Real clips of different digits."""
+    recordings, said = Recordings(), set()
+    for utterance, samples in list(fsdd_digits(DATA, ("george",)))[first:]:
+        if utterance.text not in said and len(said) < count:
+            said.add(utterance.text)
+            recordings.add(utterance, samples)
+    return recordings
+
+
+def recipe(home: Path, **changes: Any) -> EarsRecipe:
+    train = {
+        "steps": 6, "validate_every_steps": 3, "log_every_steps": 1, "threads": 1, "tensorboard": False,
+        "optimizer": {"learning_rate": 2e-3, "warmup_steps": 2},
+    }  # fmt: skip
+    values: dict[str, Any] = {
+        "language_model": str(home / "lm"),
+        "encoder": str(home / "encoder"),
+        "transcription_instruction": "write",
+        "batch_seconds": 8.0,
+        "device": "cpu",
+        "train": train | changes.pop("train", {}),
+    }
+    return EarsRecipe.build(values | changes)
+
+
+def lines_of(folder: Path, kind: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == kind]
+
+
+# --- learning
+
+
+@pytest.mark.slow
+def test_four_clips_are_learnt_by_heart(home: Path, tmp_path: Path) -> None:
+    speech = Speech(digits(), digits())
+    optimizer = {"learning_rate": {"encoder": 3e-3, "connector": 1e-2}, "warmup_steps": 20}
+    train = {"steps": 300, "validate_every_steps": 300, "log_every_steps": 20, "optimizer": optimizer}
+    still = UNCHANGED.model_dump(mode="json")
+    made = recipe(home, augment=still, encoder=str(home / "quick"), train=train)
+    trained = train_ears(made, tmp_path, speech, quiet=True)
+    losses = [line["parts"]["alignment"] for line in lines_of(tmp_path, "train")]
+    assert losses[0] > 2.0 and losses[-1] < 0.05
+    clips = [speech.train.draw(id, 0, 0, UNCHANGED) for id in speech.train.utterances]
+    texts = [utterance.text for utterance in speech.train.utterances.values()]
+    # the best is chosen by what the random language model writes; what was learnt is in the last checkpoint
+    load_weights(list_checkpoints(tmp_path / "checkpoints")[-1][1], trained.model)
+    assert transcribe_greedily(trained.model.eval(), clips) == texts
+
+
+# --- what is written
+
+
+@pytest.fixture(scope="module")
+def trained(home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Path]:
+    folder = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ICLAL_CACHE", str(home / "cache"))
+        objectives = {"alignment": 1.0, "distillation": 1.0}
+        made = recipe(home, objectives=objectives, encoder=str(home / "dropping"), teacher={"examples": 6})
+        return train_ears(made, folder, Speech(digits(8), digits(3)), quiet=True), folder
+
+
+def test_listening_losses_are_logged_from_the_start(trained: tuple[Trained, Path]) -> None:
+    _, folder = trained
+    heard = lines_of(folder, "listening")
+    assert [line["step"] for line in heard] == [0, 3, 6]
+    assert all(line[name] > 0 for line in heard for name in ("right", "other", "silence"))
+    assert [line["step"] for line in lines_of(folder, "validation") if "wer" in line] == [0, 3, 6]
+
+
+def test_losses_of_all_objectives_and_rates_are_logged(trained: tuple[Trained, Path]) -> None:
+    _, folder = trained
+    lines = lines_of(folder, "train")
+    assert len(lines) == 6
+    parts = {name for line in lines for name in line["parts"]}
+    assert parts == {"alignment", "distillation"}
+
+
+def test_the_saved_model_is_the_chosen_checkpoint(trained: tuple[Trained, Path]) -> None:
+    result, _ = trained
+    saved = load(result.folder)
+    assert module_digest(saved) == module_digest(result.model)
+    kept = load_checkpoint(result.fit.checkpoint).weights
+    assert set(kept) == set(saved.state_dict())
+    assert all(torch.equal(kept[name], tensor) for name, tensor in saved.state_dict().items())
+    assert saved.settings.objective == "alignment + distillation"
+    assert saved.settings.transcription_instruction == "write"
+
+
+def test_a_resumed_run_is_the_unbroken_one(trained: tuple[Trained, Path], home: Path, tmp_path: Path) -> None:
+    """With dropout, SpecAugment, augmentation and lessons: bit for bit."""
+    unbroken, _ = trained
+    objectives = {"alignment": 1.0, "distillation": 1.0}
+    made = recipe(home, objectives=objectives, encoder=str(home / "dropping"), teacher={"examples": 6})
+    stopped = made.model_copy(update={"train": made.train.model_copy(update={"max_minutes": 1e-9})})
+    speech = Speech(digits(8), digits(3))
+    reasons = []
+    for attempt in range(8):
+        result = train_ears(stopped, tmp_path, speech, resume=attempt > 0, quiet=True)
+        reasons.append(result.fit.finish_reason)
+        if reasons[-1] == "finished":
+            break
+    assert reasons[0] == "time" and reasons[-1] == "finished"
+    assert module_digest(result.model) == module_digest(unbroken.model)
+
+
+def test_other_recordings_are_refused_on_resume(trained: tuple[Trained, Path], home: Path) -> None:
+    _, folder = trained
+    objectives = {"alignment": 1.0, "distillation": 1.0}
+    made = recipe(home, objectives=objectives, encoder=str(home / "dropping"), teacher={"examples": 6})
+    with pytest.raises(TrainingError, match=r"recordings|plan"):
+        train_ears(made, folder, Speech(digits(8, first=40), digits(3)), resume=True, quiet=True)
+
+
+# --- batches
+
+
+def test_batches_hold_every_clip_and_lesson_once_an_epoch_and_each_clip_one_sound(home: Path) -> None:
+    made = recipe(home, objectives={"alignment": 1.0, "distillation": 1.0}, teacher={"examples": 5, "shots": [0, 1]})
+    school = School(made, Speech(digits(8), digits(2)))
+    ids: list[str] = []
+    for number in range(school.plan.batches_per_epoch):
+        batch = school.draw(number, 0)
+        ids += batch.ids
+        content = batch.content
+        assert len(content.utterances) == len(content.audios) == len({u.id for u in content.utterances})
+        sounds = {id(audio) for audio in content.audios}
+        for case in content.cases:
+            assert {id(piece) for piece in case.prompt if hasattr(piece, "samples")} <= sounds
+        assert batch.units["audio_seconds"] == pytest.approx(sum(a.duration_seconds for a in content.audios))
+    assert sorted(ids) == sorted([*school.speech.train.utterances, *school.lessons])
+    again = school.draw(0, 0).content
+    assert all(
+        (a.samples == b.samples).all() for a, b in zip(again.audios, school.draw(0, 0).content.audios, strict=True)
+    )
+
+
+def test_a_frozen_encoder_stays_as_it_was(home: Path, tmp_path: Path) -> None:
+    made = recipe(home, freeze_encoder=True)
+    before = module_digest(build_model(made).encoder)
+    trained = train_ears(made, tmp_path, Speech(digits(), digits(2)), quiet=True)
+    assert module_digest(trained.model.encoder) == before
+    assert not any(p.requires_grad for p in trained.model.encoder.parameters())
+
+
+def test_training_starts_from_other_ears(trained: tuple[Trained, Path], home: Path, tmp_path: Path) -> None:
+    result, _ = trained
+    started = build_model(recipe(home, start=str(result.folder), encoder=str(home / "dropping")))
+    assert module_digest(started) == module_digest(result.model)
+    with pytest.raises(ModelError, match="is no model folder"):
+        build_model(recipe(home, start=str(tmp_path)))
+
+
+def test_an_estimate_changes_nothing_and_says_memory_and_time(home: Path) -> None:
+    found = vars(estimate_ears(recipe(home), Speech(digits(), digits(2))))
+    assert found and all(isinstance(value, int | float) and value >= 0 for value in found.values())
+
+
+# --- recipes and the user's own speech
+
+
+def test_every_recipe_of_the_package_is_valid_and_says_what_it_is_for() -> None:
+    assert recipe_names()
+    for name in recipe_names():
+        assert read_recipe(name).about, name
+    changed = read_recipe(recipe_names()[0], ["train.steps=7", "data.passages=11"])
+    assert (changed.train.steps, changed.data.passages) == (7, 11)
+
+
+def test_recipes_that_contradict_themselves_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"no recipe 'nought'.*one of"):
+        read_recipe("nought")
+    with pytest.raises(SettingsError, match="transcription_instruction is needed"):
+        EarsRecipe.build({"objectives": {"alignment": 1.0}})
+    with pytest.raises(SettingsError, match="trains without an instruction"):
+        EarsRecipe.build({"objectives": {"transcription": 1.0}, "transcription_instruction": "write"})
+    with pytest.raises(SettingsError, match="colour: unknown key"):
+        read_recipe(recipe_names()[0], ["colour=red"])
+
+
+def manifest(folder: Path, utterances: list[Utterance]) -> Path:
+    write_manifest(folder / "manifest.jsonl", utterances)
+    return folder / "manifest.jsonl"
+
+
+def test_own_speech_is_divided_and_what_is_left_out_is_counted(home: Path, tmp_path: Path) -> None:
+    clips = sorted((DATA / "librispeech").rglob("*.flac"))[:4]
+    told = [Utterance(f"c{i}", audio=str(clip), text="words") for i, clip in enumerate(clips)]
+    told += [Utterance("mute", audio=str(clips[0]), duration_seconds=9.0), Utterance("unheard", text="words")]
+    path = manifest(tmp_path, told)
+    found = read_speech(recipe(home, data={"train": str(path), "validation_share": 0.3, "max_seconds": 12.0}))
+    parts = (found.train, found.validation)
+    assert found.train.dropped["without audio or text"] == 2
+    kept, dropped = sum(len(p.utterances) for p in parts), sum(sum(p.dropped.values()) for p in parts)
+    assert kept + dropped == len(told)
+    assert not set(found.train.utterances) & set(found.validation.utterances)
+
+
+def test_a_manifest_with_nothing_to_train_on_is_refused_with_the_account(home: Path, tmp_path: Path) -> None:
+    clip = sorted((DATA / "librispeech").rglob("*.flac"))[0]
+    path = manifest(tmp_path, [Utterance(f"c{i}", audio=str(clip), text="words") for i in range(3)])
+    with pytest.raises(DataError, match=r"no utterance with audio and text to train on .*longer than 0.1 s"):
+        read_speech(recipe(home, data={"train": str(path), "max_seconds": 0.1}))
+
+
+def test_speakers_are_held_out_whole_where_there_are_three() -> None:
+    told = [Utterance(f"u{i}", speaker=f"s{i % 5}") for i in range(50)]
+    train, held_out = hold_out(told, 0.2, seed=1)
+    assert {u.speaker for u in train}.isdisjoint({u.speaker for u in held_out}) and len(held_out) == 10
+    assert hold_out(told, 0.2, seed=1) == (train, held_out) != hold_out(told, 0.2, seed=2)
+    train, held_out = hold_out([Utterance(f"u{i}", speaker="one") for i in range(20)], 0.1, seed=1)
+    assert (len(train), len(held_out)) == (18, 2)
