@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -251,7 +252,7 @@ def train(
 
     settings = read_recipe(recipe, overrides)
     speech = speech_for(settings)
-    for reason, count in (speech.train.dropped | speech.validation.dropped).items():
+    for reason, count in (Counter(speech.train.dropped) + Counter(speech.validation.dropped)).items():
         note(f"{count} recordings are not trained on: {reason}")
     if dry_run:
         estimate = estimate_ears(settings, speech)
