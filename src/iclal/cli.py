@@ -234,6 +234,7 @@ def train(
     *overrides: Annotated[str, Parameter(help="key=value, laid on top of the recipe.")],
     out: Annotated[Path, Parameter(help="The run folder.")] = Path("runs/train"),
     resume: Resume = False,
+    accept_changes: Annotated[bool, Parameter(negative="", help="Resume although recipe or data changed.")] = False,
     dry_run: Annotated[bool, Flag, Parameter(help="Only estimate memory and time.")] = False,
     json: Json = False,
 ) -> int:
@@ -259,7 +260,7 @@ def train(
         print_json(vars(estimate)) if json else print(estimate)
         return 0
     with writing(out):
-        trained = train_ears(settings, out, speech, resume=resume)
+        trained = train_ears(settings, out, speech, resume=resume, accept_changes=accept_changes)
     result = {"model": str(trained.folder), "step": trained.fit.step, **trained.fit.best_metrics}
     print_json(result | {"finish_reason": trained.fit.finish_reason}) if json else print(trained.folder)
     return 130 if trained.fit.finish_reason == "interrupted" else 0

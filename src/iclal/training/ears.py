@@ -53,7 +53,13 @@ class Trained:
 
 
 def train_ears(
-    recipe: EarsRecipe, run_folder: Path, speech: Speech, *, resume: bool = False, quiet: bool = False
+    recipe: EarsRecipe,
+    run_folder: Path,
+    speech: Speech,
+    *,
+    resume: bool = False,
+    accept_changes: bool = False,
+    quiet: bool = False,
 ) -> Trained:
     """Train ears by the recipe, or go on; the best by free transcription of the validation clips is saved as a model.
 
@@ -77,6 +83,7 @@ def train_ears(
             digests={"plan": school.plan.digest(), "recordings": speech.train.digest()},
             worst=school.worst_batches(),
             resume=resume,
+            accept_changes=accept_changes,
             quiet=quiet,
         )
     load_weights(result.checkpoint, school.model)
