@@ -12,6 +12,7 @@ from iclal.data.demonstrations import draw
 from iclal.data.manifest import Question, Utterance
 from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
 from iclal.data.world import names, sentences, voices, words
+from iclal.errors import DataError
 
 FULL = Utterance(
     "a",
@@ -122,6 +123,11 @@ def test_labels_are_bound_one_to_one_to_values_of_one_attribute(ways: int) -> No
     item = episode.solve(Utterance("a", facts={"colour": next(iter(bound))}), rng)
     assert item is not None and item.answer == next(iter(bound.values()))
     assert episode.solve(Utterance("a", facts={"day": "monday"}), rng) is None
+
+
+def test_too_few_values_to_bind_are_refused_with_the_counts() -> None:
+    with pytest.raises(DataError, match=r"task labels: no attribute has the 3 values .*colour 2, place 0"):
+        labels.episode(random.Random(0), names.name_list(9, "label"), {"colour": ("red", "blue")}, 3)
 
 
 def test_bindings_are_arbitrary() -> None:

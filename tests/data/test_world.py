@@ -95,8 +95,8 @@ def test_all_words_of_the_world_sound_apart() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("accent", EVERY_ACCENT)
 def test_names_labels_and_words_sound_apart_in_every_accent(accent: str) -> None:
-    every = [*names.name_list(800), *names.name_list(200, part="test"), *sentences.lexicon()]
-    every += [*names.name_list(150, "label"), *names.name_list(100, "label", "test")]
+    every = [*names.name_list(1600), *names.name_list(400, part="test"), *sentences.lexicon()]
+    every += [*names.name_list(300, "label"), *names.name_list(150, "label", "test")]
     assert alike(every, accent) == []
 
 

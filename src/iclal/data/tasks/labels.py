@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from iclal.data.manifest import Utterance
 from iclal.data.prompt import Item
 from iclal.data.tasks.episode import Episode
+from iclal.errors import DataError
 
 INSTRUCTIONS = (
     "give the code word for the {attribute}",
@@ -32,8 +33,15 @@ def episode(
     """An episode of `ways` bindings: value of an attribute -> one of `label_words`.
 
     `values` lists, by attribute, the values that clips with enough demonstrations have.
+
+    Raises:
+        DataError: no attribute has `ways` values.
     """
-    attribute = rng.choice([name for name in attributes if len(values.get(name, ())) >= ways])
+    possible = [name for name in attributes if len(values.get(name, ())) >= ways]
+    if not possible:
+        counts = ", ".join(f"{name} {len(values.get(name, ()))}" for name in attributes)
+        raise DataError(f"task {task}: no attribute has the {ways} values to be bound ({counts}); give a larger pool")
+    attribute = rng.choice(possible)
     bound = dict(zip(rng.sample(list(values[attribute]), ways), rng.sample(list(label_words), ways), strict=True))
 
     def group(utterance: Utterance) -> str | None:
