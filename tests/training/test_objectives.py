@@ -92,7 +92,7 @@ def test_transcription_is_the_bare_models_loss_behind_the_prefix(model: ICLAL) -
         start = language_model.embed(torch.tensor(language_model.prefix_ids))
         inputs = torch.cat([start, rows_AD, language_model.embed(torch.tensor(target))])[None]
         logits = language_model.network(inputs_embeds=inputs).logits[0, -len(target) - 1 : -1]
-        total += float(F.cross_entropy(logits, torch.tensor(target), reduction="sum"))
+        total += float(F.cross_entropy(logits, torch.tensor(target), reduction="sum").detach())
         count += len(target)
     found, tokens = transcription(model, BATCH, prefixes)
     assert float(found) == pytest.approx(total, rel=1e-5) and tokens == count
