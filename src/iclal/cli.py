@@ -292,7 +292,7 @@ def evaluate(
 
     Examples:
         iclal evaluate
-        iclal evaluate --model ctc --model linear --grid full --human data --out runs/both
+        iclal evaluate --model ctc --grid full --human data --out runs/full
         iclal evaluate --model runs/mine/model --manifest test.jsonl --out runs/test
     """
     from iclal.experiments.grid import run_grid
