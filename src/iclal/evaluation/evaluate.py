@@ -111,7 +111,7 @@ def evaluate(
     outcomes: list[Outcome] = []
     repeated = 0
     without_wrong_labels = 0
-    with _in_use(model), _bar(_count_steps(cells, settings, inputs), progress) as advance:
+    with inference.in_use(model), _bar(_count_steps(cells, settings, inputs), progress) as advance:
         slots = Slots(clips, model, pools, settings.seed)
         for cell in cells:
             for block in draw_blocks(cell, pools, settings.queries, settings.seed):
@@ -228,18 +228,6 @@ def _answer(
         Outcome(query, input, slots.written(prompt), answer.text, answer.token_ids, answer.finish_reason)
         for (input, query, prompt), answer in zip(asked_so, answers, strict=True)
     ]
-
-
-@contextlib.contextmanager
-def _in_use(model: ICLAL) -> Iterator[None]:
-    """Evaluation mode without gradients, and back to what was."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)
 
 
 def _count_steps(cells: Sequence[Cell], settings: EvaluationSettings, inputs: Sequence[str]) -> int:

@@ -136,7 +136,7 @@ def generate(
         PromptError: a prompt that is empty, not filled, or too long for the language model's positions.
         ModelError: the language model is in the state for activation checkpointing.
     """
-    with _in_use(model):
+    with in_use(model):
         hearing, tokenized, layouts = _lay_out_all(model, prompts, [()] * len(prompts), hearing, batch_size)
         budgets = [
             _budget(model, layout, prompt, hearing, max_new_tokens)
@@ -163,7 +163,7 @@ def score_targets(
     Raises:
         PromptError, ModelError: as `generate`.
     """
-    with _in_use(model):
+    with in_use(model):
         ids = [tokenize_target(target, model.settings.template.end, model.language_model) for target in targets]
         hearing, _, layouts = _lay_out_all(model, prompts, ids, hearing, batch_size)
         scores: list[list[float]] = []
@@ -189,7 +189,7 @@ def score_candidates(
     """
     if not candidates:
         return []
-    with _in_use(model):
+    with in_use(model):
         ids = [tokenize_target(target, model.settings.template.end, model.language_model) for target in candidates]
         hearing, _, layouts = _lay_out_all(model, [prompt] * len(ids), ids, hearing, batch_size)
         shared = _read_shared(model, layouts[0], shared_rows(layouts), hearing)
@@ -209,7 +209,7 @@ def transcribe(model: ICLAL, audios: Sequence[Audio], *, batch_size: int = BATCH
         PromptError, ModelError: as `generate`.
     """
     windows = [_windows(model, audio) for audio in audios]
-    with _in_use(model):
+    with in_use(model):
         hearing = Hearing(model)
         numbers = [[hearing.number(window) for _, _, window in own] for own in windows]
         counts = hearing.hear(batch_size)
@@ -236,7 +236,7 @@ def transcribe_greedily(model: ICLAL, audios: Sequence[Audio], *, batch_size: in
     """
     if not isinstance(model.connector, CTCConnector):
         raise ModelError(f"the connector is '{model.settings.connector.kind}'; only 'ctc' has a text of its own")
-    with _in_use(model):
+    with in_use(model):
         hearing = Hearing(model)
         numbers = [[hearing.number(window) for _, _, window in _windows(model, audio)] for audio in audios]
         hearing.hear(batch_size)
@@ -257,8 +257,8 @@ def is_looping(token_ids: Sequence[int]) -> bool:
 
 
 @contextlib.contextmanager
-def _in_use(model: ICLAL) -> Iterator[None]:
-    """Evaluation mode without gradients, and back to what was."""
+def in_use(model: ICLAL) -> Iterator[None]:
+    """Evaluation mode without gradients, and back to what was. Raises ModelError under activation checkpointing."""
     if model.language_model.is_checkpointing:
         raise ModelError("activation checkpointing is on, which drops the cache: turn it off before using the model")
     training = model.training
