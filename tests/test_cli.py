@@ -265,6 +265,8 @@ def test_recordings_that_are_too_long_are_counted(encoder: Path, tmp_path: Path)
         ("ctc objectives.hearing=1", "known are transcription, alignment, distillation"),
         ("ctc train.steps=many", "train.steps: Input should be a valid integer"),
         ("ctc steps", "'steps' is not of the form key=value"),
+        ("own", "data.train=MANIFEST) or the spoken world (data.passages=1000); neither is given"),
+        ("ctc data.train=mine.jsonl", "both are given"),
         ("ctx", "no recipe 'ctx': give a YAML file or one of ctc,"),
     ],
 )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -253,10 +252,10 @@ def train(
 
     settings = read_recipe(recipe, overrides)
     speech = speech_for(settings)
-    for reason, count in (Counter(speech.train.dropped) + Counter(speech.validation.dropped)).items():
-        note(f"{count} recordings are not trained on: {reason}")
     if dry_run:
         estimate = estimate_ears(settings, speech)
+        for text in speech.notes():
+            note(text)
         print_json(vars(estimate)) if json else print(estimate)
         return 0
     with writing(out):
@@ -321,8 +320,11 @@ def _report_names(models: Sequence[str]) -> dict[str, str]:
 
 
 def quickstart(
-    *,
+    *overrides: Annotated[str, Parameter(help="key=value, laid on top of both recipes.")],
     out: Annotated[Path, Parameter(help="Where everything is written.")] = Path("runs/quickstart"),
+    queries: Annotated[
+        int | None, Parameter(help="Queries a cell; default: 208.", validator=validators.Number(gte=1))
+    ] = None,
     resume: Resume = False,
     json: Json = False,
 ) -> int:
@@ -332,15 +334,16 @@ def quickstart(
 
     Examples:
         iclal quickstart
+        iclal quickstart train.steps=2000 data.passages=3000 --out runs/longer
         iclal quickstart --out /tmp/quickstart --resume
     """
-    from iclal.experiments.quickstart import run_quickstart
+    from iclal.experiments.quickstart import resume_command, run_quickstart
 
     try:
         with writing(out):
-            path = run_quickstart(out, resume=resume)
+            path = run_quickstart(out, overrides, resume=resume, queries=queries)
     except KeyboardInterrupt:
-        note(f"go on with: iclal quickstart --out {out} --resume")
+        note(f"go on with: {resume_command(out, overrides, queries)}")
         raise
     return _print_report(path, json)
 

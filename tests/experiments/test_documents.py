@@ -11,10 +11,19 @@ import pytest
 from iclal.data.demonstrations import draw, query, seeded
 from iclal.data.manifest import Question, Utterance
 from iclal.data.prompt import SlotText, Template, Text, fill, read_transcript
-from iclal.data.tasks import pattern, questions, summary, transcript
-from iclal.data.world import names, sentences
+from iclal.data.tasks import labels, pattern, questions, summary, transcript
+from iclal.data.world import names, sentences, words
 from iclal.experiments import documents
-from iclal.experiments.documents import Pool, Stage, Tokenize, document, solved, world_tokenizer
+from iclal.experiments.documents import (
+    WORD_VALUES,
+    Pool,
+    Stage,
+    Tokenize,
+    document,
+    kinds_of_words,
+    solved,
+    world_tokenizer,
+)
 from iclal.model.layout import lay_out, tokenize, tokenize_target
 
 TEMPLATE = Template()
@@ -64,6 +73,7 @@ def test_ids_are_those_of_the_models_layout(pool: Pool, task: object, shots: int
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.9])
 def test_ids_of_drawn_documents_are_those_of_the_models_layout(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "POOL_SIZE", 300)
+    monkeypatch.setattr(Stage, "row_share", 0.0)
     drawn, prompts = Pool(2, 0, Stage(share)), []
     memory = Tokenize(TOKENIZER)
     original = memory.document
@@ -119,9 +129,10 @@ def test_every_kind_is_drawn_late_and_easy_ones_come_first(pool: Pool) -> None:
     assert (Stage(0).easy_share, Stage(0.1).easy_share, Stage(0.5).easy_share) == (0.9, 0.25, 0.04)
     most = [max(Stage(share).sentences(random.Random(i))[1] for i in range(60)) for share in (0, 0.1, 0.2, 0.5)]
     assert most == [1, 2, 3, 4]
-    around = [[Stage(share).label_words_around(random.Random(i)) for i in range(80)] for share in (0.05, 0.15, 0.6)]
+    around = [[Stage(share).label_words_around(random.Random(i)) for i in range(80)] for share in (0.05, 0.1, 0.6)]
     assert set(around[0]) == {0} and max(w for w in around[1] if w is not None) == 3 and None in around[2]
-    assert Stage(0.4).long_share == 0 < Stage(0.6).long_share
+    assert Stage(0.3).filler_share == 0 < Stage(0.6).filler_share
+    assert Stage(0.1).row_share == 0 < Stage(0.6).row_share
 
 
 def test_solved_asks_a_clip_that_no_demonstration_shows(pool: Pool) -> None:
@@ -137,3 +148,41 @@ def test_several_questions_are_asked_about_one_clip() -> None:
     prompt = documents._several_questions(random.Random(0), Utterance("a", text="x.", questions=asked), TEMPLATE)
     answers = [piece.text.strip() for piece in prompt if isinstance(piece, Text) and piece.is_answer]
     assert len(answers) == 6 and len(set(answers)) == 6
+
+
+def test_a_row_is_documents_behind_one_start_token_with_all_their_answers(pool: Pool) -> None:
+    memory = Tokenize(TOKENIZER)
+    row = documents._row(pool, random.Random(3), TEMPLATE, memory)
+    assert row.ids.count(row.ids[0]) == 1 and len(row.ids) >= documents.ROW_TOKENS[0]
+    first = memory.document(
+        documents.fill(documents._draw_prompt(pool, _after_length(3), TEMPLATE)[1], documents.read_transcript)
+    )
+    assert row.ids[: len(first.ids)] == first.ids and row.weights[: len(first.ids)] == first.weights
+    assert any(row.weights[len(first.ids) :])
+
+
+def _after_length(seed: int) -> random.Random:
+    """The generator of a row after its length is drawn."""
+    rng = random.Random(seed)
+    rng.randint(*documents.ROW_TOKENS)
+    return rng
+
+
+def test_the_first_answer_of_each_label_does_not_count() -> None:
+    said = [Text(f" {label}\n", is_answer=True) for label in ("mige", "diso", "mige", "mige", "diso")]
+    counted = [piece.is_answer for piece in documents._knowable(tuple(said)) if isinstance(piece, Text)]
+    assert counted == [False, False, True, True, True]
+
+
+def test_a_word_clip_holds_one_value_of_its_attribute() -> None:
+    rng = random.Random(0)
+    episode = labels.episode(rng, ("mige", "diso"), WORD_VALUES, 2, attributes=("thing",))
+    for clip in documents._word_clips(rng, episode, 9):
+        assert [word for word in (clip.text or "").split() if word in words.THINGS] == [clip.facts["thing"]]
+
+
+def test_kinds_of_words_are_single_tokens_and_names_two_kinds() -> None:
+    kinds = kinds_of_words(TOKENIZER)
+    read = [[TOKENIZER.decode([id]).strip() for id in kind] for kind in kinds]
+    assert any(set(words.COLOURS) <= set(kind) for kind in read)
+    assert sum(set(names.SYLLABLES) <= set(kind) for kind in read) == 2  # first in a word, and further on

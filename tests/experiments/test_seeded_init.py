@@ -67,10 +67,28 @@ def test_seeding_is_a_function_of_the_seed() -> None:
     assert not all(torch.equal(one[name], other[name]) for name in one)
 
 
+@torch.no_grad()
+def test_words_of_a_kind_are_alike_and_found_by_their_kind_the_latest_first() -> None:
+    colours, days = list(range(20, 40)), list(range(40, 60))
+    model = seed_induction(untrained(layers=3), kinds=[colours, days], match_scale=0.0)
+    embeddings = torch.nn.functional.normalize(model.model.decoder.embed_tokens.weight[:, 48:], dim=-1)
+    alike = (embeddings[colours] @ embeddings[colours].T).mean()
+    assert float(alike) > 0.3 > 0.1 > float((embeddings[colours] @ embeddings[days].T).mean().abs())
+    ids = torch.tensor([[100, 20, 101, 41, 102, 103, 25, 104, 105, 46, 106, 107, 30]])
+    attention = model(input_ids=ids, output_attentions=True).attentions[2][0, 0, -1]
+    others = [place for place, id in enumerate(ids[0, :-1].tolist()) if id not in colours]
+    assert attention[6] > attention[1] > max(attention[other] for other in others)
+
+
 @pytest.mark.parametrize(
     ("sizes", "message"),
-    [((96, 2, 2), "hidden_size 96 leaves 32 dimensions"), ((192, 6, 1), "hidden_size 192"), ((192, 2, 2), "4 heads")],
+    [((96, 2, 2), "hidden_size 96 leaves 48 dimensions"), ((192, 6, 1), "hidden_size 192"), ((192, 2, 2), "4 heads")],
 )
 def test_models_too_small_for_the_circuit_are_refused(sizes: tuple[int, int, int], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         seed_induction(untrained(*sizes))
+
+
+def test_more_kinds_than_half_a_head_holds_are_refused() -> None:
+    with pytest.raises(SettingsError, match="17 kinds of words; half a head of 32 holds 16"):
+        seed_induction(untrained(width=256, heads=8, layers=3), kinds=[[number] for number in range(17)])

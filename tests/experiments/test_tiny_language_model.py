@@ -20,9 +20,9 @@ from iclal.training.train import FitResult
 
 
 def recipe(**train: object) -> LanguageModelRecipe:
-    """The recipe in small: 2 layers of 96."""
+    """The recipe in small: 3 layers, narrow in between."""
     values = {"steps": 2, "validate_every_steps": 2, "log_every_steps": 1, "threads": 1, "tensorboard": False}
-    small = {"layers": 2, "width": 96, "head_width": 8, "tokens_per_batch": 1024, "train": values | train}
+    small = {"layers": 3, "feed_forward_width": 96, "tokens_per_batch": 1024, "train": values | train}
     return LanguageModelRecipe.build(small)
 
 
@@ -73,7 +73,7 @@ def test_batches_are_a_function_of_seed_and_number_and_within_the_budget() -> No
 @torch.no_grad()
 def test_answer_scores_are_those_of_the_bare_model_and_position_by_position() -> None:
     tokenizer = world_tokenizer()
-    model = build(recipe(), len(tokenizer)).eval()
+    model = build(recipe(), tokenizer).eval()
     found = Document([2, 40, 41, 42, 43], [0, 0, 0, 1.0, 1.0], "a")
     padded = collate([found, Document([2, 5, 6, 7, 8, 9, 10], [0] * 6 + [1.0], "b")], random.Random(0), 1.0)
     logits, targets, weights = language_model._answer_logits(model, padded)
@@ -98,7 +98,7 @@ def test_checks_count_the_last_answer_alone_and_hold_the_tests_sentences() -> No
 
 
 def test_exact_answers_need_every_token() -> None:
-    model = build(recipe(), len(world_tokenizer())).eval()
+    model = build(recipe(), world_tokenizer()).eval()
     ids = [2, 40, 41, 42]
     with torch.no_grad():
         ids += [int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax())]
@@ -127,7 +127,7 @@ def test_exported_model_loads_as_any_other_and_has_the_checkpoints_weights(
     loaded = LanguageModel.load(tmp_path / "model")
     assert loaded.dtype == torch.bfloat16 and loaded.max_positions == 2048 and loaded.prefix_ids == (2,)
     assert loaded.end_id("\n") == loaded.ids("\n")[0]
-    expected = build(recipe(), len(loaded.tokenizer))
+    expected = build(recipe(), world_tokenizer())
     load_weights(result.checkpoint, expected)
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     for (name, one), (_, other) in zip(expected.state_dict().items(), plain.state_dict().items(), strict=True):

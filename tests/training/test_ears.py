@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -255,3 +256,23 @@ def test_speakers_are_held_out_whole_where_there_are_three() -> None:
     assert hold_out(told, 0.2, seed=1) == (train, held_out) != hold_out(told, 0.2, seed=2)
     train, held_out = hold_out([Utterance(f"u{i}", speaker="one") for i in range(20)], 0.1, seed=1)
     assert (len(train), len(held_out)) == (18, 2)
+
+
+def test_a_clip_too_short_for_its_text_is_left_out_counted_and_told(home: Path, tmp_path: Path) -> None:
+    recordings = digits(4)
+    first, *others = recordings.utterances
+    long = "one two three four five six seven eight nine zero " * 4
+    recordings.utterances[first] = dataclasses.replace(recordings.utterances[first], text=long.strip() + ".")
+    speech = Speech(recordings, digits(2))
+    train_ears(recipe(home, train={"steps": 1}), tmp_path, speech, quiet=True)
+    assert list(recordings.utterances) == others and recordings.dropped == {"too short for their text": 1}
+    [told] = lines_of(tmp_path, "note")
+    assert told["text"] == "1 recordings are not trained on: too short for their text"
+
+
+def test_no_clip_that_is_long_enough_is_an_error(home: Path) -> None:
+    recordings = digits(1)
+    [id] = recordings.utterances
+    recordings.utterances[id] = dataclasses.replace(recordings.utterances[id], text="one two three " * 40)
+    with pytest.raises(DataError, match="1 recordings are not trained on: too short for their text"):
+        School(recipe(home), Speech(recordings, digits(2)))

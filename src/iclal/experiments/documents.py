@@ -27,14 +27,15 @@ PART = "language-model"
 DEFAULT_TEMPLATE = Template()
 POOL_SIZE = 1500
 STEPS_PER_POOL = 24
+ROW_TOKENS = (300, 1200)  # a row may pass its length by one document
 # How often which document is drawn. `several`: several questions about one clip.
 _KINDS = {
     "transcript": 0.10,
-    "questions": 0.10,
-    "several": 0.24,
-    "summary": 0.12,
+    "questions": 0.11,
+    "several": 0.18,
+    "summary": 0.15,
     "pattern": 0.16,
-    "labels": 0.22,
+    "labels": 0.24,
     "voice": 0.06,
 }
 WORD_VALUES = {
@@ -64,14 +65,19 @@ class Stage:
 
     def label_words_around(self, rng: random.Random) -> int | None:
         """How many random words stand around the class word of a label clip; None for whole sentences."""
-        if self.share > 0.25 and rng.random() < (0.6 if self.share < 0.5 else 0.8):
+        if rng.random() < (0.0 if self.share < 0.08 else 0.4 if self.share < 0.3 else 0.8):
             return None
-        return rng.randint(0, 0 if self.share < 0.1 else 3 if self.share < 0.2 else 9)
+        return rng.randint(0, 0 if self.share < 0.06 else 3 if self.share < 0.12 else 9)
 
     @property
-    def long_share(self) -> float:
+    def filler_share(self) -> float:
         """Documents behind up to 1,000 filler tokens, dear, therefore late."""
-        return 0.0 if self.share < 0.5 else 0.015
+        return 0.0 if self.share < 0.4 else 0.01
+
+    @property
+    def row_share(self) -> float:
+        """Rows of several documents: each is filler to those behind it, and its own answers count."""
+        return 0.0 if self.share < 0.2 else 0.05
 
 
 @dataclass(frozen=True)
@@ -121,11 +127,23 @@ def _frequent_values(pool: list[Utterance], wanted: Mapping[str, Sequence[str]],
 
 
 def document(pool: Pool, rng: random.Random, template: Template, tokenize: Tokenize) -> Document:
-    """One document of the pool's stage."""
+    """One document of the pool's stage, or a row of several."""
+    if rng.random() < pool.stage.row_share:
+        return _row(pool, rng, template, tokenize)
     kind, prompt = _draw_prompt(pool, rng, template)
-    if rng.random() < pool.stage.long_share:
+    if rng.random() < pool.stage.filler_share:
         prompt = (Text(_filler(pool, rng) + template.end), *prompt)
     return tokenize.document(fill(prompt, read_transcript), kind)
+
+
+def _row(pool: Pool, rng: random.Random, template: Template, tokenize: Tokenize) -> Document:
+    """Documents one behind the other, up to ROW_TOKENS, with a single start token."""
+    length = rng.randint(*ROW_TOKENS)
+    row = tokenize.document(fill(_draw_prompt(pool, rng, template)[1], read_transcript), "row")
+    while len(row.ids) < length:
+        more = tokenize.document(fill(_draw_prompt(pool, rng, template)[1], read_transcript))
+        row = Document(row.ids + more.ids[1:], row.weights + more.weights[1:], "row")
+    return row
 
 
 def _filler(pool: Pool, rng: random.Random) -> str:
@@ -164,7 +182,20 @@ def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[st
             episode, shots = voice.bound_episode(rng, pool.label_words, pool.voice_values), rng.choice((4, 6, 8))
         else:
             episode = voice.episode(rng)
-    return kind, solved(episode, passages, shots, rng, template)
+    prompt = solved(episode, passages, shots, rng, template)
+    return kind, _knowable(prompt) if episode.groups else prompt
+
+
+def _knowable(prompt: Prompt) -> Prompt:
+    """The prompt without answers that nothing foretells: the first of each label."""
+    seen: set[str] = set()
+    pieces = []
+    for piece in prompt:
+        if isinstance(piece, Text) and piece.is_answer and piece.text not in seen:
+            seen.add(piece.text)
+            piece = Text(piece.text)
+        pieces.append(piece)
+    return tuple(pieces)
 
 
 def _labels(pool: Pool, rng: random.Random) -> tuple[Episode, list[Utterance], int]:
@@ -183,12 +214,13 @@ def _word_clips(rng: random.Random, episode: Episode, around: int) -> list[Utter
     all_words = _plain_words()
     clips: list[Utterance] = []
     for attribute, values in WORD_VALUES.items():
+        others = [word for word in all_words if word not in values]  # one value a clip, or its label would be a guess
         for value in values:
             probe = Utterance("", facts={attribute: value})
             if episode.group is None or episode.group(probe) is None:
                 continue
             for i in range(5):
-                said = [rng.choice(all_words) for _ in range(around)]
+                said = [rng.choice(others) for _ in range(around)]
                 said.insert(rng.randint(0, around), value)
                 clips.append(Utterance(f"{value}-{i}", text=" ".join(said), facts={attribute: value}))
     return clips
@@ -285,3 +317,26 @@ def world_tokenizer(template: Template = DEFAULT_TEMPLATE) -> PreTrainedTokenize
     tokenizer = build_tokenizer([*first_words, *(" " + w for w in lexicon)], names.SYLLABLES, names.NAME_LIKE_WORDS)
     assert len(tokenizer.encode(template.end, add_special_tokens=False)) == 1
     return tokenizer
+
+
+def kinds_of_words(tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
+    """Token ids of the kinds of words that the world's tasks tell apart, each with the words that ask for it."""
+    plurals = [words.plural(thing) for thing in words.THINGS]
+    kinds = {
+        "name": [*names.SYLLABLES, "who"],
+        "colour": [*words.COLOURS, "colour"],
+        "place": [*words.PLACES, "place", "where"],
+        "day": [*words.DAYS, "day"],
+        "thing": [*words.THINGS, *plurals, "thing", "things"],
+        "things": [*plurals, "things"],
+        "number": [*words.NUMBERS, "number", "many"],
+        "digit": [*words.DIGITS, "number"],
+        "speaker": words.SPEAKERS,
+        "pace": words.PACES,
+        "surroundings": words.SURROUNDINGS,
+        "yes-no": ["yes", "no", "is", "does", "was", "are"],
+    }
+    found = [[tokenizer.encode(" " + word, add_special_tokens=False) for word in kind] for kind in kinds.values()]
+    found.append([tokenizer.encode(syllable, add_special_tokens=False) for syllable in names.SYLLABLES])
+    assert all(len(ids) == 1 for kind in found for ids in kind), "every word of the lexicon is one token"
+    return [[ids[0] for ids in kind] for kind in found]

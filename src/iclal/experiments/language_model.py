@@ -32,7 +32,7 @@ from iclal.training.checkpoint import load_weights
 from iclal.training.train import FitResult, OptimizerSettings, SimpleBatch, StepLoss, TrainSettings, fit
 
 if TYPE_CHECKING:
-    from transformers import OPTForCausalLM
+    from transformers import OPTForCausalLM, PreTrainedTokenizerFast
 
 POSITIONS = 2048
 
@@ -40,8 +40,9 @@ POSITIONS = 2048
 class LanguageModelRecipe(Settings):
     """Size and training of the tiny language model."""
 
-    layers: int = Field(default=5, ge=2)
+    layers: int = Field(default=6, ge=3)
     width: int = Field(default=192, gt=0)
+    feed_forward_width: int = Field(default=384, gt=0)  # what is learnt here is looking things up: depth over width
     head_width: int = Field(default=32, gt=0)
     start: Path | None = None  # a folder of such a model to go on from, with a schedule of its own
     start_share: float = Field(default=0.0, ge=0, lt=1)  # of the curriculum that it has behind it
@@ -70,7 +71,7 @@ def pretrain(
     """Train, or go on with, the language model of a recipe; validated by exact answers on unseen sentences."""
     torch.manual_seed(recipe.train.seed)
     tokenizer = world_tokenizer(recipe.template)
-    model = build(recipe, len(tokenizer))
+    model = build(recipe, tokenizer)
     if recipe.start is not None:
         model.load_state_dict(LanguageModel.load(recipe.start, dtype="float32").network.state_dict())
     draw = DocumentBatches(recipe, Tokenize(tokenizer))
@@ -91,16 +92,16 @@ def pretrain(
     )
 
 
-def build(recipe: LanguageModelRecipe, vocabulary_size: int) -> OPTForCausalLM:
-    """An untrained OPT, its first two layers set so that it copies from its context (`seeded_init.py`)."""
+def build(recipe: LanguageModelRecipe, tokenizer: PreTrainedTokenizerFast) -> OPTForCausalLM:
+    """An untrained OPT, its first layers set so that it copies from its context (`seeded_init.py`)."""
     from transformers import OPTConfig, OPTForCausalLM
 
     config = OPTConfig(
-        vocab_size=vocabulary_size,
+        vocab_size=len(tokenizer),
         hidden_size=recipe.width,
         word_embed_proj_dim=recipe.width,
         num_hidden_layers=recipe.layers,
-        ffn_dim=4 * recipe.width,
+        ffn_dim=recipe.feed_forward_width,
         num_attention_heads=recipe.width // recipe.head_width,
         max_position_embeddings=POSITIONS,
         dropout=0.0,
@@ -110,7 +111,7 @@ def build(recipe: LanguageModelRecipe, vocabulary_size: int) -> OPTForCausalLM:
         bos_token_id=2,
         eos_token_id=2,
     )
-    return seed_induction(OPTForCausalLM(config))
+    return seed_induction(OPTForCausalLM(config), kinds=documents.kinds_of_words(tokenizer))
 
 
 @dataclass(frozen=True)
@@ -275,7 +276,7 @@ def exact_answers(model: OPTForCausalLM, checks: dict[str, list[Document]]) -> d
 def measure(recipe: LanguageModelRecipe, checkpoint: Path, count: int = 400) -> dict[str, dict[str, float]]:
     """Exact answers of a checkpoint: plain, and behind 1,000 tokens of filler."""
     tokenizer = world_tokenizer(recipe.template)
-    model = build(recipe, len(tokenizer))
+    model = build(recipe, tokenizer)
     load_weights(checkpoint, model)
     tokenize = Tokenize(tokenizer)
     with torch.no_grad():
@@ -287,7 +288,7 @@ def measure(recipe: LanguageModelRecipe, checkpoint: Path, count: int = 400) -> 
 def export(recipe: LanguageModelRecipe, checkpoint: Path, folder: Path) -> None:
     """Write a checkpoint as a model of the hub's layout: weights in bfloat16, tokenizer, and what it reached."""
     tokenizer = world_tokenizer(recipe.template)
-    model = build(recipe, len(tokenizer))
+    model = build(recipe, tokenizer)
     load_weights(checkpoint, model)
     model.bfloat16().save_pretrained(folder)  # as stored; whoever loads it chooses a dtype to compute in
     tokenizer.save_pretrained(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from iclal.data.world import speech
 from iclal.data.world.sentences import Taste
+from iclal.errors import SettingsError
 from iclal.experiments.listening import human_speech, no_speech
 from iclal.training.ears import Speech, read_speech
 from iclal.training.recipe import EarsRecipe
@@ -11,9 +12,19 @@ from iclal.training.recordings import Recordings
 
 
 def speech_for(recipe: EarsRecipe, *, progress: bool = True) -> Speech:
-    """The recipe's recordings, synthesised first where they are the world's. Raises as `read_speech`."""
+    """The recipe's recordings, synthesised first where they are the world's.
+
+    Raises:
+        SettingsError: no source of speech, or two. Else as `read_speech`.
+    """
     data = recipe.data
-    if data.train is not None:
+    if (data.train is None) == (data.passages is None):
+        found = "neither is" if data.train is None else "both are"
+        raise SettingsError(
+            f"speech to train on is a manifest (data.train=MANIFEST) or the spoken world (data.passages=1000); {found} "
+            "given"
+        )
+    if data.passages is None:
         return read_speech(recipe)
     train = Recordings(speech.speak_passages("ears", data.passages, data.seed, progress=progress))
     if data.human is not None:

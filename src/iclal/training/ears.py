@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +43,11 @@ class Speech:
 
     train: Recordings
     validation: Recordings
+
+    def notes(self) -> list[str]:
+        """What was left out, a line a reason."""
+        dropped = Counter(self.train.dropped) + Counter(self.validation.dropped)
+        return [f"{count} recordings are not trained on: {reason}" for reason, count in dropped.items()]
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,7 @@ def train_ears(
             frozen={"language model": school.model.language_model.network},
             digests={"plan": school.plan.digest(), "recordings": speech.train.digest()},
             worst=school.worst_batches(),
+            notes=speech.notes(),
             resume=resume,
             accept_changes=accept_changes,
             quiet=quiet,
@@ -172,6 +180,20 @@ def build_model(recipe: EarsRecipe) -> ICLAL:
     return model
 
 
+def too_fast(model: ICLAL, recordings: Recordings) -> list[str]:
+    """Clips of fewer frames than CTC needs for their text: one a token, one more between two alike.
+
+    Their loss is infinite, so they would be trained on in name only.
+    """
+    found = []
+    for id, utterance in recordings.utterances.items():
+        tokens = model.language_model.ids(f" {utterance.rich_text}") if utterance.rich_text else []
+        needed = len(tokens) + sum(one == other for one, other in itertools.pairwise(tokens))
+        if model.encoder.num_frames(recordings.num_samples(id)) < needed:
+            found.append(id)
+    return found
+
+
 class School:
     """Model, lessons and batches of one training."""
 
@@ -185,6 +207,10 @@ class School:
             self.model.encoder.requires_grad_(False)
         else:
             self.groups["encoder"] = encoder
+        if recipe.objectives.alignment:
+            speech.train.leave_out(too_fast(self.model, speech.train), "too short for their text")
+            if not speech.train.utterances:
+                raise DataError(f"no recording to train on is left: {'; '.join(speech.notes())}")
         self.lessons, self.answers = self._teach() if recipe.objectives.distillation else ({}, {})
         sizes = {id: self._size([id]) for id in speech.train.utterances}
         sizes |= {id: self._size(_clip_ids(example)) for id, example in self.lessons.items()}

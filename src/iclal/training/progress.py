@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
+from iclal.progress import Bar
 from iclal.training.checkpoint import disk_errors, replace_file
 
 
@@ -33,10 +33,7 @@ class RunLog:
         self._board: Any = None
         self._board_folder = folder / "tensorboard" if tensorboard and importlib.util.find_spec("tensorboard") else None
         self._steps = steps
-        self._bar: Progress | None = None
-        if self._console.is_terminal and not quiet:
-            columns = (SpinnerColumn(), BarColumn(24), MofNCompleteColumn(), TextColumn("{task.description}"))
-            self._bar = Progress(*columns, console=self._console, transient=True)
+        self._bar = Bar("", steps, wanted=not quiet, estimate=False, console=self._console)
 
     def open(self, step: int) -> None:
         """Cut `metrics.jsonl` back to `step` (-1: to nothing) and go on. Raises TrainingError on disk errors."""
@@ -47,14 +44,12 @@ class RunLog:
             from torch.utils.tensorboard import SummaryWriter
 
             self._board = SummaryWriter(str(self._board_folder), purge_step=max(0, step + 1))
-        if self._bar is not None:
-            self._bar.start()
-            self._bar.add_task("", total=self._steps, completed=max(0, step))
+        self._bar.start()
+        self._bar.show(max(0, step))
 
     def close(self) -> None:
         """Close files and the progress line."""
-        if self._bar is not None:
-            self._bar.stop()
+        self._bar.stop()
         if self._board is not None:
             self._board.close()
         if self._descriptor is not None:
@@ -79,14 +74,13 @@ class RunLog:
 
     def advance(self, step: int) -> None:
         """Move the bar of a terminal."""
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=step)
+        self._bar.show(step)
 
     def show(self, step: int, values: Mapping[str, Any], clock: Mapping[str, float]) -> None:
         """The line of an interval: into the bar of a terminal, else as a line of its own."""
         text = interval_line(values, clock)
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=step, description=text)
+        if self._bar.shown:
+            self._bar.show(step, what=text)
         else:
             self.say(f"{step}/{self._steps}  {text}")
 

@@ -22,10 +22,10 @@ BUNDLED = "bundled"
 class DataSettings(Settings):
     """What the ears are trained on: a manifest, or the spoken world."""
 
-    train: Path | None = None  # a manifest; None: the spoken world
+    train: Path | None = None  # a manifest
     validation: Path | None = None  # a manifest; None: part of the above, held out by speaker where possible
     validation_share: float = Field(default=0.1, gt=0, lt=1)
-    passages: int = Field(default=1000, gt=0)  # of the spoken world
+    passages: int | None = Field(default=None, gt=0)  # of the spoken world, in place of a manifest
     human: Path | None = None  # the project's `data` folder: human digits and sounds without speech beside the world
     digit_strings: int = 300
     no_speech: int = 150

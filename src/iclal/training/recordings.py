@@ -61,6 +61,12 @@ class Recordings:
         self.dropped[reason] = self.dropped.get(reason, 0) + count
         self.dropped_seconds += seconds
 
+    def leave_out(self, ids: Iterable[str], reason: str) -> None:
+        """Give up recordings that were kept, counted as `drop` does."""
+        for id in ids:
+            self.drop(reason, self.num_samples(id) / SAMPLE_RATE)
+            del self.utterances[id], self._samples[id]
+
     def include(self, other: Recordings) -> None:
         """Add all of another set's recordings, and what it dropped.
 

@@ -99,6 +99,7 @@ def fit(
     frozen: Mapping[str, nn.Module] | None = None,
     digests: Mapping[str, str] | None = None,
     worst: Iterable[AnyBatch] = (),
+    notes: Sequence[str] = (),
     resume: bool | Path = False,
     accept_changes: bool = False,
     quiet: bool = False,
@@ -117,6 +118,7 @@ def fit(
         frozen: parts that must not change, by name: in `trainable` or not. Their digests are compared at the end.
         digests: of data and whatever else the run depends on; a resumed run must have the same.
         worst: the largest batches, tried forward and backward before the first step.
+        notes: what the person should know of the data; said at the start and written to the log.
         resume: go on from the newest whole checkpoint (from the start if there is none), or from this one.
         accept_changes: go on although recipe or digests changed; what changed is said and stands in `run.json`.
 
@@ -139,7 +141,7 @@ def fit(
         stack.callback(run.log.close)
         if settings.draw_ahead:
             draw_batch = stack.enter_context(Ahead(draw_batch, settings.micro_batches, settings.draw_ahead))
-        return run.train(draw_batch, loss, validate, listen, worst)
+        return run.train(draw_batch, loss, validate, listen, worst, notes)
 
 
 class _Run:
@@ -182,11 +184,15 @@ class _Run:
         validate: Callable[[int], Mapping[str, float]] | None,
         listen: Callable[[int], Mapping[str, float]] | None,
         worst: Iterable[AnyBatch],
+        notes: Sequence[str],
     ) -> FitResult:
         """Steps until the end, the time limit or Ctrl-C; around them log, validation and saving."""
         settings, state = self.settings, self.state
         self.log.open(self._saved_step)  # lines of steps behind the checkpoint are told anew
         self._introduce()
+        for text in notes:
+            self.log.write("note", self.state.step, {"text": text})
+            self.log.say(f"note: {text}")
         self._try_worst(worst, loss)
         if self._saved_step < 0 and self._validate(validate, listen):
             self._save()
