@@ -56,3 +56,18 @@ def test_tensorboard_files_are_written_where_it_is_installed(tmp_path: Path) -> 
     log.write("train", 1, {"loss": 0.5})
     log.close()
     assert (tmp_path / "tensorboard").exists() == (importlib.util.find_spec("tensorboard") is not None)
+
+
+def test_on_a_terminal_the_interval_stands_in_the_bar_and_lines_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # to rich this is a terminal
+    monkeypatch.setenv("COLUMNS", "100")
+    log = RunLog(tmp_path, 900, tensorboard=False)
+    log.open(4)
+    log.say("validation follows")
+    log.show(50, {"loss": 2.5}, {"eta_seconds": 61.0})
+    log.close()
+    drawn = capsys.readouterr().err
+    assert "4/900" in drawn and "validation follows\n" in drawn
+    assert "50/900" in drawn and "loss 2.500  1m01s left" in drawn and "0:0" not in drawn

@@ -23,6 +23,7 @@ import numpy as np
 from iclal.audio.cache import cache_folder, write_aside
 from iclal.audio.reading import Audio, encode, resample, to_int16
 from iclal.errors import AudioError, MissingError, SettingsError
+from iclal.progress import Bar
 
 ESPEAK_SAMPLE_RATE = 22_050
 _PROGRAM = Path(__file__).with_name("espeak_process.py")
@@ -228,12 +229,13 @@ def speak_all(
 def _speak_missing(first: Espeak, missing: dict[Path, Speech], workers: int, progress: bool) -> None:
     """Speak into files, with `workers` programs side by side."""
     items = list(missing.items())
-    bar = _Bar(len(items), progress)
+    bar = Bar("speaking", len(items), wanted=progress)
+    stopped = threading.Event()
     programs = [first]
 
     def work(number: int) -> None:
         for path, speech in items[number::workers]:
-            if bar.stopped:
+            if stopped.is_set():
                 return
             audio = programs[number].speak(speech.voice, speech.text)
             write_aside(path, encode(audio.samples, "FLAC"))
@@ -248,27 +250,4 @@ def _speak_missing(first: Espeak, missing: dict[Path, Speech], workers: int, pro
             for future in futures:
                 future.result()
         finally:
-            bar.stopped = True  # after an error or Ctrl-C the other workers end with the text at hand
-
-
-class _Bar:
-    """Progress with time left on standard error; nothing where that is no terminal."""
-
-    def __init__(self, total: int, wanted: bool) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        console = Console(stderr=True)
-        self.stopped = False
-        self._progress = Progress(console=console, disable=not (wanted and console.is_terminal), transient=True)
-        self._task = self._progress.add_task("speaking", total=total)
-
-    def advance(self) -> None:
-        self._progress.advance(self._task)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
+            stopped.set()  # after an error or Ctrl-C the other workers end with the text at hand

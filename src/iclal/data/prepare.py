@@ -19,9 +19,9 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +31,7 @@ from iclal.data.corpora.reader import Candidate, Problem
 from iclal.data.manifest import Utterance
 from iclal.data.recordings import Recordings
 from iclal.errors import DataError
+from iclal.progress import Bar
 from iclal.settings import Settings
 
 if TYPE_CHECKING:
@@ -190,8 +191,7 @@ def prepare(
     summary = Summary(corpus, os.path.realpath(source), options.model_dump(mode="json"))
     recordings = Recordings(out, source, copy, synthesise)
     try:
-        with _Bar(f"prepare {corpus}", progress) as bar:
-            bar.count(lambda: module.read(source, options))
+        with Bar(f"prepare {corpus}", None, wanted=progress) as bar, _counting(bar, module.read, source, options):
             _run(_unique(items), recordings, workers, summary, bar)
         summary.wall_seconds = time.monotonic() - started
         _publish(recordings.out, summary)
@@ -203,7 +203,7 @@ def prepare(
 
 
 def _run(
-    items: Iterable[Candidate | Problem], recordings: Recordings, workers: int, summary: Summary, bar: _Bar
+    items: Iterable[Candidate | Problem], recordings: Recordings, workers: int, summary: Summary, bar: Bar
 ) -> None:
     """Look at all items and write the partial files."""
     out = recordings.out
@@ -223,7 +223,30 @@ def _run(
             else:
                 summary.drop(result)
                 problems.write(json.dumps(result.to_json(), ensure_ascii=False) + "\n")
-            bar.show(summary)
+            if bar.shown:
+                dropped = f", {summary.dropped.total()} dropped" if summary.dropped else ""
+                bar.show(summary.found, what=f"prepare {summary.corpus}{dropped}")
+
+
+@contextmanager
+def _counting(bar: Bar, read: Callable[..., Iterable[Any]], source: Path, options: Settings) -> Iterator[None]:
+    """Tell the bar its total, from a second, quick reading in the background: readers open no recordings."""
+    stopped = threading.Event()
+
+    def count() -> None:
+        total = 0
+        for item in read(source, options):
+            if stopped.is_set():
+                return
+            total += isinstance(item, Candidate) or item.dropped
+        bar.show(total=total)
+
+    if bar.shown:
+        threading.Thread(target=count, daemon=True).start()
+    try:
+        yield
+    finally:
+        stopped.set()
 
 
 def _unique(items: Iterable[Candidate | Problem]) -> Iterator[Candidate | Problem]:
@@ -376,53 +399,3 @@ def table(summary: Summary) -> RenderableType:
         for reason, count in sorted(summary.warnings.items()):
             view.add_row(f"  {reason}", f"{count}", "", "")
     return view
-
-
-class _Bar:
-    """Progress with the time left on stderr; nothing where that is no terminal."""
-
-    def __init__(self, title: str, wanted: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        self._shown = wanted and console.is_terminal
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not self._shown,
-            transient=True,
-        )
-        self._title = title
-        self._task = self._progress.add_task(title, total=None)
-        self._stopped = threading.Event()
-
-    def count(self, items: Any) -> None:
-        """Learn the total from a second, quick reading in the background: readers open no recordings."""
-        if self._shown:
-            threading.Thread(target=self._count, args=(items,), daemon=True).start()
-
-    def _count(self, items: Any) -> None:
-        total = 0
-        for item in items():
-            if self._stopped.is_set():
-                return
-            total += isinstance(item, Candidate) or item.dropped
-        self._progress.update(self._task, total=total)
-
-    def show(self, summary: Summary) -> None:
-        """Move on to what is counted in the summary."""
-        if self._shown:
-            title = f"{self._title}, {summary.dropped.total()} dropped" if summary.dropped else self._title
-            self._progress.update(self._task, completed=summary.found, description=title)
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stopped.set()
-        self._progress.stop()

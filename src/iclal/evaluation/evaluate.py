@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +13,6 @@ import numpy as np
 import pydantic
 import torch
 import transformers
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import iclal
 from iclal.audio.reading import Audio
@@ -30,6 +27,7 @@ from iclal.evaluation.rows import NORMALIZER, TRANSCRIPT_TASK, Columns, make_row
 from iclal.evaluation.score import TranscriptScore, score_transcripts
 from iclal.model import inference
 from iclal.model.model import ICLAL
+from iclal.progress import Bar
 from iclal.settings import Settings
 
 
@@ -111,7 +109,8 @@ def evaluate(
     outcomes: list[Outcome] = []
     repeated = 0
     without_wrong_labels = 0
-    with inference.in_use(model), _bar(_count_steps(cells, settings, inputs), progress) as advance:
+    bar = Bar("evaluating", _count_steps(cells, settings, inputs), wanted=progress)
+    with inference.in_use(model), bar:
         slots = Slots(clips, model, pools, settings.seed)
         for cell in cells:
             for block in draw_blocks(cell, pools, settings.queries, settings.seed):
@@ -123,7 +122,7 @@ def evaluate(
                     answered = _answer(model, slots, clips, block, asked, together, settings)
                     without_wrong_labels += "wrong-labels" in together and not answered
                     outcomes += answered
-                    advance(len(together), f"{cell.task}, {cell.shots} shots")
+                    bar.advance(len(together), f"{cell.task}, {cell.shots} shots")
         rows = make_rows(outcomes, columns)
         shown = choose(outcomes, rows, settings.clips)
         clips.transcribe([own[0].asked.utterance for own in shown])
@@ -233,23 +232,6 @@ def _answer(
 def _count_steps(cells: Sequence[Cell], settings: EvaluationSettings, inputs: Sequence[str]) -> int:
     blocks = -(-settings.queries // BLOCK_SIZE)
     return blocks * sum(len(_inputs_at(cell.shots, inputs)) for cell in cells)
-
-
-@contextlib.contextmanager
-def _bar(steps: int, wanted: bool) -> Iterator[Callable[[int, str], None]]:
-    """A bar on stderr with the time left; nothing where stderr is no terminal."""
-    console = Console(stderr=True)
-    columns = (
-        BarColumn(24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    bar = Progress(*columns, console=console, transient=True, disable=not (wanted and console.is_terminal))
-    with bar:
-        task = bar.add_task("", total=steps)
-        yield lambda count, description: bar.update(task, advance=count, description=description)
 
 
 def _meta(

@@ -44,8 +44,8 @@ class RunLog:
             from torch.utils.tensorboard import SummaryWriter
 
             self._board = SummaryWriter(str(self._board_folder), purge_step=max(0, step + 1))
-        self._bar.start()
         self._bar.show(max(0, step))
+        self._bar.start()
 
     def close(self) -> None:
         """Close files and the progress line."""
