@@ -9,8 +9,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import shlex
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,55 +25,74 @@ from iclal.experiments.conditions import QUERIES, evaluate_all
 from iclal.experiments.training import speech_for
 from iclal.experiments.world_test import world_conditions
 from iclal.training.ears import train_ears
-from iclal.training.recipe import read_recipe
+from iclal.training.recipe import EarsRecipe, read_recipe
 
 RECIPES = {"ctc": "quickstart-ctc", "linear": "quickstart-linear"}
 
 
-def run_quickstart(out: Path, *, resume: bool = False) -> Path:
+def run_quickstart(
+    out: Path, overrides: Sequence[str] = (), *, resume: bool = False, queries: int | None = None
+) -> Path:
     """Synthesise, train, evaluate, report; returns the report.json in `out`.
 
+    `overrides` (`key=value`) are laid on both recipes; `queries` are asked a cell, by default the grid's number.
+
     Raises:
+        SettingsError: an override that the recipes do not know.
         MissingError: no espeak-ng.
         TrainingError: a training was interrupted; `resume` goes on with it.
     """
     started = time.monotonic()
+    recipes = {name: read_recipe(recipe, tuple(overrides)) for name, recipe in RECIPES.items()}
+    count = queries or QUERIES["quick"]
     _say("1/4 speech: passages of the spoken world, by many voices")
-    speech_for(read_recipe(RECIPES["ctc"]))
+    speech_for(recipes["ctc"])
     world_conditions("quick", seed=0)
     _say("2/4 training: two connectors side by side, the language model frozen")
     _say("3/4 evaluation: unseen voices and sentences, with controls")
     workers = multiprocessing.get_context("spawn")  # a forked torch would share its thread pool
-    with ProcessPoolExecutor(len(RECIPES), mp_context=workers) as pool:
-        jobs = [pool.submit(_train_and_ask, name, recipe, out / name, resume) for name, recipe in RECIPES.items()]
-        results = [job.result() for job in jobs]
-    evaluations = [evaluation for own, _ in results for evaluation in own]
+    with ProcessPoolExecutor(len(recipes), mp_context=workers) as pool:
+        jobs = [pool.submit(_train_and_ask, name, recipe, out, resume, count) for name, recipe in recipes.items()]
+        results = [found for job in jobs if (found := job.result()) is not None]
+    if len(results) < len(recipes):
+        raise TrainingError(f"training was interrupted; go on with: {resume_command(out, overrides, queries)}")
     _say("4/4 report")
+    evaluations = [evaluation for own, _ in results for evaluation in own]
     extras: dict[str, Any] = {
-        "training_curves": {name: read_training_curve(out / name / "metrics.jsonl") for name in RECIPES}
+        "training_curves": {name: read_training_curve(out / name / "metrics.jsonl") for name in recipes}
     }
     meta = {
         "grid": "quick",
-        "command": " ".join(["iclal", *sys.argv[1:]]),
+        "command": shlex.join(["iclal", *sys.argv[1:]]),
         "quickstart_seconds": round(time.monotonic() - started, 1),
         "quickstart_peak_mb": round(_peak_mb() + sum(peak_mb for _, peak_mb in results)),
-        "machine": {"cores": os.cpu_count(), "processes": len(RECIPES), "threads of each": 1},
+        "machine": {"cores": os.cpu_count(), "processes": len(recipes), "threads of each": 1},
     }
     return write_evaluations(out, evaluations, extras=extras, meta=meta)
 
 
-def _train_and_ask(name: str, recipe_name: str, run_folder: Path, resume: bool) -> tuple[list[Evaluation], float]:
-    """Train one connector and evaluate it, in a process of its own; with the process's largest memory in MB."""
+def resume_command(out: Path, overrides: Sequence[str] = (), queries: int | None = None) -> str:
+    """The command line that goes on with an interrupted quickstart."""
+    asked = [] if queries is None else ["--queries", str(queries)]
+    return shlex.join(["iclal", "quickstart", *overrides, *asked, "--out", str(out), "--resume"])
+
+
+def _train_and_ask(
+    name: str, recipe: EarsRecipe, out: Path, resume: bool, queries: int
+) -> tuple[list[Evaluation], float] | None:
+    """Train one connector and evaluate it, in a process of its own; with the process's largest memory in MB.
+
+    None: the training was interrupted.
+    """
     import torch
 
     torch.set_num_threads(1)
-    recipe = read_recipe(recipe_name)
-    trained = train_ears(recipe, run_folder, speech_for(recipe, progress=False), resume=resume)
+    trained = train_ears(recipe, out / name, speech_for(recipe, progress=False), resume=resume)
     if trained.fit.finish_reason == "interrupted":
-        raise TrainingError(f"the training of {name} was interrupted; go on with: iclal quickstart --resume")
+        return None
     conditions = world_conditions("quick", seed=0, progress=False)
     # One bar is enough, and the slower of the two is worth watching.
-    evaluations = evaluate_all({name: trained.model}, conditions, QUERIES["quick"], seed=0, progress=name == "ctc")
+    evaluations = evaluate_all({name: trained.model}, conditions, queries, seed=0, progress=name == "ctc")
     return evaluations, _peak_mb()
 
 
