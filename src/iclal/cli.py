@@ -32,7 +32,7 @@ from iclal.terminal import (
 
 if TYPE_CHECKING:
     from iclal.data.prompt import Prompt
-    from iclal.evaluation.report import Report
+    from iclal.evaluation.report.report import Report
     from iclal.model.model import ICLAL
 
 _CUT = {"length": "stopped at its longest, and may be cut", "repetition": "stopped, as it repeated itself"}
@@ -408,7 +408,8 @@ def doctor(*, json: Json = False) -> int:
 
 def _print_report(path: Path, json: bool) -> int:
     """A report's rows, or its table and where the page is."""
-    from iclal.evaluation.report import read_report, summary_table
+    from iclal.evaluation.report.report import read_report
+    from iclal.evaluation.report.tables import summary_table
 
     report: Report = read_report(path)
     if json:

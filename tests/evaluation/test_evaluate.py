@@ -18,8 +18,8 @@ from iclal.errors import DataError, PromptError, SettingsError
 from iclal.evaluation.evaluate import Evaluation, EvaluationSettings, Pools, evaluate, score_of
 from iclal.evaluation.inputs import FEW_SHOT_INPUTS, INPUTS
 from iclal.evaluation.records import label, merge_meta, merge_rows, write_evaluations
-from iclal.evaluation.report import read_report
-from iclal.evaluation.report_rows import check_rows
+from iclal.evaluation.report.report import read_report
+from iclal.evaluation.report.rows import check_rows
 from iclal.evaluation.score import TranscriptScore, score_files
 from iclal.model.connector import LinearSettings, Prefixes
 from iclal.model.model import ICLAL

@@ -12,7 +12,8 @@ from iclal.data.prompt import Item
 from iclal.errors import DataError
 from iclal.evaluation.metrics import bootstrap_interval
 from iclal.evaluation.outcomes import Asked, Outcome, describe_utterance, kind_of, references_of
-from iclal.evaluation.report_rows import CEILING_ABOVE_CHANCE, KEY_COLUMNS, VALUE_COLUMNS, check_rows
+from iclal.evaluation.report.rows import KEY_COLUMNS, VALUE_COLUMNS, check_rows
+from iclal.evaluation.report.scores import CEILING_ABOVE_CHANCE
 from iclal.evaluation.rows import MOST_VALUES, Columns, chance_of, check_controls, majority_of, make_rows
 
 COLUMNS = Columns("ctc", "alignment", "ctc", "tiny", seed=3, condition="clean")

@@ -36,7 +36,7 @@ def work(folder: Path) -> dict[str, Any]:
 
     import iclal
     from iclal.data.manifest import Utterance, write_manifest
-    from iclal.evaluation.report import write_html
+    from iclal.evaluation.report.page import write_html
     from iclal.experiments.grid import run_grid
     from iclal.experiments.training import speech_for
     from iclal.model.saving import load

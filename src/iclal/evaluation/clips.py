@@ -11,7 +11,7 @@ import torch
 from iclal.audio.reading import SAMPLE_RATE, Audio
 from iclal.evaluation.inputs import Clips
 from iclal.evaluation.outcomes import Outcome
-from iclal.evaluation.report_rows import Scores
+from iclal.evaluation.report.scores import Scores
 from iclal.model.connector import LinearSettings
 from iclal.model.model import ICLAL
 
@@ -48,7 +48,7 @@ def choose(outcomes: Sequence[Outcome], rows: Sequence[Mapping[str, Any]], count
 
 
 def clip_of(model: ICLAL, outcomes: Sequence[Outcome], clips: Clips, name: str) -> dict[str, Any]:
-    """A query as the report page shows it (`report_clips.ClipFields`), its recording still to be written.
+    """A query as the report page shows it (`report.clips.ClipFields`), its recording still to be written.
 
     The clip must have been transcribed.
     """

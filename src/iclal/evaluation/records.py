@@ -14,8 +14,9 @@ import soundfile
 from iclal.audio.reading import SAMPLE_RATE, Audio
 from iclal.errors import DataError
 from iclal.evaluation.evaluate import Evaluation, score_of
-from iclal.evaluation.report import write_html, write_report_json
-from iclal.evaluation.report_rows import check_rows
+from iclal.evaluation.report.page import write_html
+from iclal.evaluation.report.report import write_report_json
+from iclal.evaluation.report.rows import check_rows
 from iclal.evaluation.rows import check_controls
 
 _WORST = 20

@@ -12,7 +12,7 @@ from iclal.evaluation.answers import answer_shares, majority_baseline
 from iclal.evaluation.metrics import WordErrors, bootstrap_interval, exact_match, word_errors_each
 from iclal.evaluation.normalize import get_normalizer
 from iclal.evaluation.outcomes import Asked, Outcome
-from iclal.evaluation.report_rows import CEILING_ABOVE_CHANCE
+from iclal.evaluation.report.scores import CEILING_ABOVE_CHANCE
 
 TRANSCRIPT_TASK = "transcript"
 NORMALIZER = "librispeech"

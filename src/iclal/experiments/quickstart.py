@@ -20,7 +20,7 @@ from typing import Any
 from iclal.errors import TrainingError
 from iclal.evaluation.evaluate import Evaluation
 from iclal.evaluation.records import write_evaluations
-from iclal.evaluation.report import read_training_curve
+from iclal.evaluation.report.curves import read_training_curve
 from iclal.experiments.conditions import QUERIES, evaluate_all
 from iclal.experiments.training import speech_for
 from iclal.experiments.world_test import world_conditions

@@ -1,4 +1,4 @@
-"""The report page put together: everything that the template shows, and the template filled."""
+"""The page of a report: everything that the template shows, and the template filled."""
 
 from __future__ import annotations
 
@@ -6,40 +6,27 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 
-from iclal.errors import DataError
-from iclal.evaluation.report_clips import read_clips, view_clips
-from iclal.evaluation.report_rows import ModelId, Scores
-from iclal.evaluation.report_sections import (
-    INPUT_MEANINGS,
-    INPUT_NAMES,
-    LOWER_IS_BETTER,
-    METRIC_NAMES,
-    Chart,
-    breakdowns,
-    compare_models,
-    main_table,
-    parity_rule,
-    shots_charts,
-    style,
-    training_charts,
-    what_comes_through,
-)
-from iclal.evaluation.report_words import (
+from iclal.evaluation.report.charts import breakdowns, shots_charts
+from iclal.evaluation.report.clips import read_clips, view_clips
+from iclal.evaluation.report.curves import charts_by_model
+from iclal.evaluation.report.names import INPUT_MEANINGS, INPUT_NAMES, LOWER_IS_BETTER, METRIC_NAMES, style
+from iclal.evaluation.report.report import Report, read_report
+from iclal.evaluation.report.scores import ModelId, Scores
+from iclal.evaluation.report.tables import compare_models, main_table, what_comes_through
+from iclal.evaluation.report.words import (
     PARITY_MOST,
     PARITY_NEARLY_ALL,
     headline_words,
     interval,
     outcome,
+    parity_rule,
     percent,
     signed,
 )
-
-if TYPE_CHECKING:
-    from iclal.evaluation.report import Report
 
 _MAX_WORST = 20
 
@@ -53,8 +40,22 @@ class Tile:
     note: str
 
 
-def render(report: Report, run_folder: Path) -> str:
-    """The page as text (see `report.render_html`)."""
+def write_html(report_json: Path | str, out_html: Path | str) -> None:
+    """Render a report file as one self-contained page; recordings are looked for beside the report file."""
+    report_json, out_html = Path(report_json), Path(out_html)
+    page = render_html(read_report(report_json), report_json.parent)
+    out_html.parent.mkdir(parents=True, exist_ok=True)
+    aside = out_html.with_name(out_html.name + ".partial")
+    aside.write_text(page, encoding="utf-8")
+    aside.replace(out_html)
+
+
+def render_html(report: Report, run_folder: Path | str) -> str:
+    """The page: no file, address or program outside it is needed; parts without data are left out.
+
+    Raises:
+        DataError: a clip or a training curve is not as it should be.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -63,8 +64,8 @@ def render(report: Report, run_folder: Path) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "interval": interval, "style": style}
-    template = environment.get_template("report.html.jinja")
-    return template.render(**_context(report, run_folder))
+    template = environment.get_template("page.html.jinja")
+    return template.render(**_context(report, Path(run_folder)))
 
 
 def _context(report: Report, run_folder: Path) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def _context(report: Report, run_folder: Path) -> dict[str, Any]:
         "table": table,
         "shots_charts": charts,
         "shots_legend": legend,
-        "curves": _curves(report.extras, scores.label(model) if model else ""),
+        "curves": charts_by_model(report.extras, scores.label(model) if model else ""),
         "breakdowns": breakdowns(scores, model) if model else [],
         "paper": compare_models(scores, [paper, model]) if paper and model else None,
         "paper_label": scores.label(paper) if paper else "",
@@ -131,26 +132,6 @@ def _tiles(scores: Scores, model: ModelId, meta: Mapping[str, Any]) -> list[Tile
         speed = 1 / factor if factor < 1 else factor
         tiles.append(Tile("speed", f"{speed:,.0f}×", "faster than real time"))
     return tiles
-
-
-def _curves(extras: Mapping[str, Any], first: str) -> list[tuple[str, list[Chart]]]:
-    """Training charts by model, the headline model first; listening losses kept apart are laid in.
-
-    Raises:
-        DataError: a point without a step.
-    """
-    curves: dict[str, list[Mapping[str, Any]]] = {
-        name: list(points) for name, points in extras.get("training_curves", {}).items()
-    }
-    for point in extras.get("listening", []):
-        losses = {name: value for name, value in point.items() if name not in ("model", "step")}
-        curves.setdefault(point.get("model", first), []).append({"step": point.get("step"), "listening": losses})
-    for name, points in curves.items():
-        for point in points:
-            if not isinstance(point.get("step"), int | float):
-                raise DataError(f"a point of {name}'s training curve has no step: {dict(point)}")
-    ordered = sorted(curves, key=lambda name: name != first)
-    return [(name, charts) for name in ordered if (charts := training_charts(curves[name]))]
 
 
 def _notes(meta: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

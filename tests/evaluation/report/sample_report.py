@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-DATA = Path(__file__).parents[2] / "data" / "librispeech" / "audio"
+DATA = Path(__file__).parents[3] / "data" / "librispeech" / "audio"
 SHOTS = (0, 1, 2, 4, 8)
 
 # task -> ceiling by shots, chance, majority

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from iclal.evaluation.report_rows import GUESSES, ModelId, Score, Scores
+from iclal.evaluation.report.rows import GUESSES
+from iclal.evaluation.report.scores import CEILING_ABOVE_CHANCE, ModelId, Score, Scores
 
 Verdict: TypeAlias = Literal["yes", "no", "open", "fact"]
 
@@ -96,6 +97,14 @@ def outcome(scores: Scores) -> list[Finding]:
     findings += [_uses_demonstrations(scores, model, task) for task in scores.tasks]
     findings += [_finishing(scores, model), _paper(scores, model)]
     return [finding for finding in findings if finding is not None]
+
+
+def parity_rule() -> str:
+    """How parity is made, for the notes."""
+    return (
+        "Parity is the audio score divided by the ceiling’s, given only where the ceiling’s lower bound stands above "
+        f"chance by {CEILING_ABOVE_CHANCE:.1f}."
+    )
 
 
 def _answers(task: str, audio: Score) -> str:

@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from sample_report import sample_report
 
-from iclal.evaluation.report import write_html, write_report_json
+from iclal.evaluation.report.page import write_html
+from iclal.evaluation.report.report import write_report_json
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -13,8 +13,9 @@ import pydantic
 from markupsafe import Markup
 
 from iclal.errors import AudioError, DataError
-from iclal.evaluation.report_media import Recording, Token, embed, read_recording, spectrogram_figure
-from iclal.evaluation.report_sections import INPUT_NAMES
+from iclal.evaluation.report.names import INPUT_NAMES
+from iclal.evaluation.report.recordings import Recording, embed, read_recording
+from iclal.evaluation.report.spectrogram import Token, spectrogram_figure
 
 # What all recordings of a page may take, as base64; FLAC until then, Opus beyond.
 AUDIO_BUDGET_BYTES = 4_500_000

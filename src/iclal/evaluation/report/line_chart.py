@@ -56,6 +56,15 @@ class Axis:
         return min(1.0, max(0.0, (at - low) / (high - low)))
 
 
+@dataclass(frozen=True)
+class Chart:
+    """A drawn chart with its title and, where it is not shared, its legend as (name, style)."""
+
+    title: str
+    svg: Markup
+    legend: Sequence[tuple[str, str]] = ()
+
+
 def percent_axis(highest: float = 1.0) -> Axis:
     """0 to 100 %, or further where a value needs it (a word error rate may be above 1)."""
     top = max(1.0, math.ceil(highest * 4) / 4)

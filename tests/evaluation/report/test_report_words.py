@@ -1,0 +1,87 @@
+"""The outcome in words: nothing is claimed that the intervals do not show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sample_report import CTC, LINEAR, row
+
+from iclal.evaluation.report.scores import Scores
+from iclal.evaluation.report.words import headline_words, outcome, signed
+
+
+def finding(rows: list[dict[str, Any]], title: str) -> tuple[str, str]:
+    """(verdict, text) of the finding with this title."""
+    found = {f.title: (f.verdict, f.text) for f in outcome(Scores(rows))}
+    return found[title]
+
+
+DEMONSTRATIONS = {"right": 0.9, "wrong": 0.3, "none": 0.05, "guess": 0.5}
+
+
+def test_headline_is_a_sentence_with_prefix_text_and_parity() -> None:
+    rows = [
+        row(CTC, "questions", "exact", v, input=i) for i, v in {"audio": 0.961, "ceiling": 0.98, "chance": 0.05}.items()
+    ]
+    assert headline_words(Scores(rows)).replace("\u00a0", " ") == (
+        "With a prefix the frozen model answers 96.1 % of questions, with the transcript as text 98.0 %: parity 0.98"
+    )
+
+
+def test_bad_outcome_is_said_to_be_bad() -> None:
+    values = {"audio": 0.2, "ceiling": 0.97, "cascade": 0.9, "shuffled-audio": 0.19, "no-audio": 0.2, "chance": 0.05}
+    rows = [row(CTC, "questions", "exact", v, input=i) for i, v in values.items()]
+    assert finding(rows, "What comes through: questions")[0] == "no"
+    assert (
+        "Much is lost on the way, by more than the intervals explain"
+        in finding(rows, "What comes through: questions")[1]
+    )
+    assert finding(rows, "It listens")[0] == "no"
+    verdict, text = finding(rows, "Against its own cascade")
+    assert verdict == "no" and "worse in questions at 0" in text
+
+
+def test_no_parity_is_claimed_where_the_language_model_itself_cannot() -> None:
+    rows = [row(CTC, "labels", "exact", v, input=i) for i, v in {"audio": 0.5, "ceiling": 0.55, "chance": 0.5}.items()]
+    verdict, text = finding(rows, "What comes through: labels")
+    assert verdict == "open" and "no parity is given" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ({}, "yes"),
+        ({"wrong": 0.88}, "no"),
+        ({"none": 0.89}, "no"),
+        ({"right": 0.51, "wrong": 0.3}, "no"),  # only at chance: it learnt which words may be said, not which to say
+    ],
+)
+def test_uses_demonstrations_is_said_only_when_all_controls_are_beaten(change: dict[str, float], verdict: str) -> None:
+    value = DEMONSTRATIONS | change
+    rows = [
+        row(CTC, "labels", "exact", value["right"], shots=4),
+        row(CTC, "labels", "exact", value["wrong"], shots=4, input="wrong-labels"),
+        row(CTC, "labels", "exact", value["none"], shots=0),
+        row(CTC, "labels", "exact", value["guess"], shots=4, input="majority"),
+    ]
+    found = finding(rows, "Uses demonstrations: labels")
+    assert found[0] == verdict
+    assert found[1].startswith("Yes with 4" if verdict == "yes" else "Not shown")
+
+
+def test_without_the_wrong_label_control_nothing_is_said_of_demonstrations() -> None:
+    rows = [row(CTC, "labels", "exact", 0.9, shots=4), row(CTC, "labels", "exact", 0.1)]
+    assert not [f for f in outcome(Scores(rows)) if "demonstrations" in f.title]
+
+
+def test_paper_finding_is_not_claimed_when_both_transcribe_alike() -> None:
+    rows = [row(m, "questions", "share-transcribing", v) for m, v in ((CTC, 0.40), (LINEAR, 0.42))]
+    assert finding(rows, "The paper’s finding, and the remedy")[0] == "no"
+    rows = [row(m, "questions", "share-transcribing", v) for m, v in ((CTC, 0.01), (LINEAR, 0.83))]
+    assert finding(rows, "The paper’s finding, and the remedy")[0] == "yes"
+
+
+@pytest.mark.parametrize(("points", "text"), [(1.04, "+1.0"), (-0.3, "−0.3"), (-0.01, "0.0")])
+def test_signed_points(points: float, text: str) -> None:
+    assert signed(points) == text
