@@ -1,0 +1,172 @@
+"""Conditions: what of a user's manifest is asked, heard and demonstrated; models asked the same, one by one or all."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from types import ModuleType
+
+import numpy as np
+import pytest
+import soundfile
+from model_builders import build_language_model, build_model
+from program import digits
+
+from iclal.data.tasks import pattern, questions, summary, transcript
+from iclal.errors import DataError, SettingsError
+from iclal.evaluation.evaluate import Cell, EvaluationSettings, evaluate
+from iclal.evaluation.inputs import INPUTS
+from iclal.experiments.conditions import QUERIES, Condition, check_grid, evaluate_all, held_out, own_conditions
+from iclal.model.connector import CTCSettings, LinearSettings
+from iclal.model.model import ICLAL
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve digits of four speakers, each with a question and a summary."""
+    return digits(tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ICLAL]:
+    """Random ears, with room for demonstrations as text."""
+    folder = tmp_path_factory.mktemp("roomy")
+    build_language_model(folder / "lm-opt", max_position_embeddings=2048)
+    return {
+        "one": build_model(folder, connector=CTCSettings()),
+        "two": build_model(folder, connector=LinearSettings(), seed=1),
+    }
+
+
+def changed(manifest: Path, folder: Path, change: Sequence[tuple[int, str]]) -> Path:
+    """The manifest with fields removed: (line, field)."""
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    for number, field in change:
+        del lines[number][field]
+    for line in lines:
+        if "audio" in line:
+            line["audio"] = str((manifest.parent / line["audio"]).resolve())
+    path = folder / "manifest.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def cells_of(condition: Condition) -> list[tuple[str, int]]:
+    return [(cell.task, cell.shots) for cell in condition.cells]
+
+
+# --- a user's manifest
+
+
+def test_every_other_utterance_is_asked_about_and_the_others_demonstrate(manifest: Path) -> None:
+    ids = [json.loads(line)["id"] for line in manifest.read_text().splitlines()]
+    (own,) = own_conditions(manifest, "quick")
+    assert (own.name, own.inputs, own.queries) == ("own", INPUTS, None)
+    assert [u.id for u in own.pools.queries] == ids[::2]
+    assert [u.id for u in own.pools.demonstrations] == ids[1::2]
+    assert cells_of(own) == [(task, shots) for task in ("transcript", "questions", "summary") for shots in (0, 2)]
+
+
+def test_the_full_grid_has_as_many_demonstrations_as_there_are(manifest: Path, tmp_path: Path) -> None:
+    (own,) = own_conditions(manifest, "full")
+    assert [shots for task, shots in cells_of(own) if task == "transcript"] == [0, 1, 2, 4]  # six may be shown
+    few = digits(tmp_path, speakers=("theo", "george"))
+    assert {shots for _, shots in cells_of(own_conditions(few, "full")[0])} == {0, 1, 2}
+
+
+def test_an_utterance_is_heard_as_its_samples_stand_in_the_file(manifest: Path) -> None:
+    (own,) = own_conditions(manifest, "quick")
+    for utterance in (*own.pools.queries[:2], own.pools.demonstrations[-1]):
+        assert utterance.audio_path is not None and utterance.start_seconds and utterance.duration_seconds
+        start = round(utterance.start_seconds * 16_000)
+        stop = start + round(utterance.duration_seconds * 16_000)
+        samples, rate = soundfile.read(utterance.audio_path, start=start, stop=stop, dtype="float32")
+        assert rate == 16_000 and len(samples) > 1000
+        np.testing.assert_array_equal(own.hear(utterance).samples, samples)
+
+
+def test_what_has_no_audio_or_no_text_is_not_asked(manifest: Path, tmp_path: Path) -> None:
+    ids = [json.loads(line)["id"] for line in manifest.read_text().splitlines()]
+    (own,) = own_conditions(changed(manifest, tmp_path, [(0, "text"), (3, "audio")]), "quick")
+    asked = {u.id for pool in (own.pools.queries, own.pools.demonstrations) for u in pool}
+    assert asked == set(ids) - {ids[0], ids[3]}
+
+
+@pytest.mark.parametrize(("left", "asked"), [(4, True), (3, False)])
+def test_a_task_is_asked_where_each_pool_has_two_utterances_for_it(
+    left: int, asked: bool, manifest: Path, tmp_path: Path
+) -> None:
+    path = changed(manifest, tmp_path, [(number, "summary") for number in range(left, 12)])
+    (own,) = own_conditions(path, "quick")
+    expected = {"transcript", "questions"} | ({"summary"} if asked else set())
+    assert {task for task, _ in cells_of(own)} == expected
+
+
+def test_three_utterances_that_can_be_asked_are_too_few(manifest: Path, tmp_path: Path) -> None:
+    path = changed(manifest, tmp_path, [(number, "text") for number in range(9)])
+    with pytest.raises(DataError, match=f"{path} has 3 utterances with audio and text; at least 4 are needed"):
+        own_conditions(path, "quick")
+    path = changed(manifest, tmp_path, [(number, "text") for number in range(8)])
+    pools = own_conditions(path, "quick")[0].pools
+    assert (len(pools.queries), len(pools.demonstrations)) == (2, 2)
+
+
+# --- grids and wordings
+
+
+def test_an_unknown_grid_is_refused_with_the_known_ones() -> None:
+    for known in QUERIES:
+        check_grid(known)
+    with pytest.raises(SettingsError, match="no grid 'huge'; known are quick, full"):
+        check_grid("huge")
+
+
+@pytest.mark.parametrize("task", [transcript, questions, summary, pattern])
+def test_half_the_published_wordings_may_be_new_and_all_are_used(task: ModuleType) -> None:
+    make, rng = held_out(task), Random(3)
+    used = Counter(make(rng).instruction for _ in range(600))
+    assert set(used) == {*task.INSTRUCTIONS, *task.HELD_OUT_INSTRUCTIONS}
+    assert not {*task.INSTRUCTIONS} & {*task.HELD_OUT_INSTRUCTIONS}
+    assert min(used.values()) > 600 / len(used) / 2
+
+
+# --- every model under every condition
+
+
+def narrow(condition: Condition, name: str, queries: int | None = None) -> Condition:
+    cells = [cell for cell in condition.cells if (cell.task, cell.shots) in (("questions", 0), ("transcript", 0))]
+    return Condition(name, condition.pools, condition.hear, cells, ("audio", "ceiling"), queries)
+
+
+def test_every_model_is_asked_the_same_under_every_condition(manifest: Path, models: dict[str, ICLAL]) -> None:
+    (own,) = own_conditions(manifest, "quick")
+    conditions = [narrow(own, "here"), narrow(own, "there", queries=2)]
+    found = evaluate_all(models, conditions, 3, seed=4, progress=False)
+    assert [(e.columns.condition, e.columns.model) for e in found] == [
+        *(("here", "one"), ("here", "two")),
+        *(("there", "one"), ("there", "two")),
+    ]
+    asked = [{(o.asked.id, o.asked.utterance.id, o.asked.instruction) for o in e.outcomes} for e in found]
+    assert asked[0] == asked[1] and asked[2] == asked[3] < asked[0]
+    assert [len(e.outcomes) for e in found] == [3 * 2 * 2, 3 * 2 * 2, 2 * 2 * 2, 2 * 2 * 2]
+    assert {row["seed"] for e in found for row in e.rows} == {4}
+
+
+def test_all_together_is_each_alone(manifest: Path, models: dict[str, ICLAL]) -> None:
+    (own,) = own_conditions(manifest, "quick")
+    condition = narrow(own, "here")
+    together = evaluate_all(models, [condition], 3, seed=1, progress=False)
+    settings = EvaluationSettings(name="two", condition="here", queries=3, seed=1, inputs=condition.inputs)
+    alone = evaluate(models["two"], condition.cells, own.pools, own.hear, settings, progress=False)
+    assert together[1].rows == alone.rows and together[1].outcomes == alone.outcomes
+
+
+def test_a_pool_without_what_a_task_needs_is_named(manifest: Path, models: dict[str, ICLAL]) -> None:
+    (own,) = own_conditions(manifest, "quick")
+    cells = [Cell("pattern", 0, held_out(pattern))]
+    unfit = Condition("own", own.pools, own.hear, cells, ("audio",))
+    with pytest.raises(DataError, match=r"task pattern: no fitting utterance found .* from a pool of 6"):
+        evaluate_all(models, [unfit], 2, seed=0, progress=False)
