@@ -1,0 +1,127 @@
+"""The quickstart: the whole of it in small, as a process that has no bundled ears; what it refuses."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from program import Done, iclal
+
+from iclal import load
+from iclal.evaluation.inputs import INPUTS
+from iclal.evaluation.report.curves import read_training_curve
+from iclal.evaluation.report.report import read_report
+from iclal.evaluation.report.rows import check_rows
+from iclal.experiments import quickstart
+from iclal.experiments.quickstart import RECIPES, resume_command
+from iclal.training.recipe import EarsRecipe, read_recipe
+
+PACKAGE = Path(quickstart.__file__).parents[1]
+SMALL = (
+    *("data.passages=8", "batch_seconds=12", "validation_clips=2", "train.steps=2", "train.log_every_steps=1"),
+    *("train.validate_every_steps=2", "train.tensorboard=false", "--queries", "2"),
+)
+TASKS = ("transcript", "questions", "summary", "pattern", "labels")
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package beside the checkout, its bundled trained ears deleted."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    shutil.copytree(PACKAGE, folder / "iclal", ignore=shutil.ignore_patterns("__pycache__"))
+    for ears in (folder / "iclal" / "assets").glob("ears-*"):
+        shutil.rmtree(ears)
+    return folder
+
+
+def run_elsewhere(elsewhere: Path, *arguments: object) -> Done:
+    """A command line of the package in `elsewhere`, with a cache that nothing was spoken into yet."""
+    environment = os.environ | {"PYTHONPATH": str(elsewhere), "ICLAL_CACHE": str(elsewhere / "cache")}
+    command = [sys.executable, "-m", "iclal.cli", *map(str, arguments)]
+    done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False)
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.slow
+def test_from_bundled_language_model_and_encoder_alone_to_a_report_of_both_connectors(elsewhere: Path) -> None:
+    assert sorted(path.name for path in (elsewhere / "iclal" / "assets").iterdir() if path.is_dir()) == [
+        "encoder",
+        "language-model",
+    ]
+    assert "bundled model" in run_elsewhere(elsewhere, "transcribe", "a.wav").error
+    done = run_elsewhere(elsewhere, "quickstart", *SMALL)
+    assert done.status == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if line[:4] in ("1/4 ", "2/4 ", "3/4 ", "4/4 ")]
+    assert len(said) == 4
+
+    out = elsewhere / "runs" / "quickstart"
+    report = read_report(out / "report.json")
+    check_rows(report.rows)
+    for model in RECIPES:
+        exact = {
+            (row["task"], row["shots"], row["input"]): row
+            for row in report.rows
+            if (row["model"], row["metric"], row["condition"]) == (model, "exact", "clean")
+        }
+        inputs = [input for input in INPUTS if model == "ctc" or input != "cascade-ctc"]
+        asked = {(task, 2, input) for task in TASKS for input in inputs}
+        # two queries may bind all that there is to bind: then no other labels are left to show
+        assert asked - exact.keys() <= {("labels", 2, "wrong-labels"), ("summary", 2, "wrong-labels")}
+        assert all(exact[task, 0, "audio"]["n"] == 2 for task in TASKS)
+        assert report.extras["training_curves"][model] == read_training_curve(out / model / "metrics.jsonl") != []
+        assert EarsRecipe.read(out / model / "recipe.yaml") == read_recipe(RECIPES[model], SMALL[:-2])
+        trained = load(out / model / "model", language_model=PACKAGE / "assets" / "language-model")
+        assert trained.settings.connector.kind == model
+    assert report.meta["quickstart_seconds"] > 0 and report.meta["quickstart_peak_mb"] > 100
+    assert report.meta["command"] == shlex.join(["iclal", "quickstart", *SMALL])
+
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "<html" in page and all(clip["id"] in page for clip in report.extras["clips"])
+    assert all((out / clip["audio"]).is_file() for clip in report.extras["clips"])
+    assert all(word in done.stdout for word in ("ctc", "linear", *TASKS))
+    assert done.stdout.splitlines()[-1] == "report: runs/quickstart/report.html"
+
+    # Done already: nothing is trained again, and the same is asked and answered.
+    again = run_elsewhere(elsewhere, "quickstart", *SMALL, "--resume", "--json")
+    assert again.status == 0, again.stderr
+    assert again.json["rows"] == report.rows
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("train.stpes=3", "train.stpes: unknown key; near names: train.steps"),
+        ("train.steps=few", "train.steps: Input should be a valid integer"),
+        ("steps", "'steps' is not of the form key=value"),
+        ("--queries 0", "Must be >= 1"),
+    ],
+)
+def test_an_override_that_no_recipe_knows_is_refused_before_anything_is_spoken(
+    words: str, message: str, tmp_path: Path
+) -> None:
+    done = iclal("quickstart", *words.split(), "--out", tmp_path / "out")
+    assert done.status == 2 and message in done.error
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_two_recipes_differ_in_connector_objective_and_steps_alone() -> None:
+    """Else the report would compare more than it says."""
+    ctc, linear = (read_recipe(RECIPES[name]).model_dump() for name in ("ctc", "linear"))
+    assert (ctc["connector"]["kind"], linear["connector"]["kind"]) == ("ctc", "linear")
+    train = [recipe.pop("train") for recipe in (ctc, linear)]
+    assert {key for key in ctc if ctc[key] != linear[key]} == {
+        *("about", "connector", "objectives", "transcription_instruction")
+    }
+    assert {key for key in train[0] if train[0][key] != train[1][key]} == {"steps", "validate_every_steps"}
+
+
+def test_the_line_that_goes_on_repeats_what_was_asked() -> None:
+    assert resume_command(Path("runs/q")) == "iclal quickstart --out runs/q --resume"
+    given = resume_command(Path("my runs"), ["train.steps=5", "data.seed=3"], 16)
+    assert given == "iclal quickstart train.steps=5 data.seed=3 --queries 16 --out 'my runs' --resume"
+    assert shlex.split(given)[-2:] == ["my runs", "--resume"]
