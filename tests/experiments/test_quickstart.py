@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -39,12 +41,21 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run_elsewhere(elsewhere: Path, *arguments: object) -> Done:
-    """A command line of the package in `elsewhere`, with a cache that nothing was spoken into yet."""
+def start_elsewhere(elsewhere: Path, *arguments: object) -> subprocess.Popen[str]:
+    """A command line of the package in `elsewhere`, with a cache of its own; a process group, as a shell makes it."""
     environment = os.environ | {"PYTHONPATH": str(elsewhere), "ICLAL_CACHE": str(elsewhere / "cache")}
     command = [sys.executable, "-m", "iclal.cli", *map(str, arguments)]
-    done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False)
-    return Done(done.returncode, done.stdout, done.stderr)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, cwd=elsewhere, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
+
+
+def run_elsewhere(elsewhere: Path, *arguments: object) -> Done:
+    """The same, until it ends."""
+    process = start_elsewhere(elsewhere, *arguments)
+    stdout, stderr = process.communicate()
+    return Done(process.returncode, stdout, stderr)
 
 
 @pytest.mark.slow
@@ -90,6 +101,34 @@ def test_from_bundled_language_model_and_encoder_alone_to_a_report_of_both_conne
     again = run_elsewhere(elsewhere, "quickstart", *SMALL, "--resume", "--json")
     assert again.status == 0, again.stderr
     assert again.json["rows"] == report.rows
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_both_trainings_and_says_the_line_that_goes_on_with_them(elsewhere: Path) -> None:
+    words = [word for word in SMALL if not word.startswith(("train.steps", "train.val"))]
+    process = start_elsewhere(elsewhere, "quickstart", *words, "train.steps=100000", "--out", "runs/stopped")
+    out = elsewhere / "runs" / "stopped"
+    try:
+        while not all(steps_of(out / model) for model in RECIPES):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130 and "Traceback" not in said, said
+    resume = resume_command(Path("runs/stopped"), [*words[:-2], "train.steps=100000"], 2)
+    assert f"go on with: {resume}" in said
+    for model in RECIPES:
+        assert list((out / model / "checkpoints").glob("step-*")), model
+    assert not (out / "report.json").exists()
+
+
+def steps_of(run_folder: Path) -> int:
+    """How many steps a run has logged."""
+    metrics = run_folder / "metrics.jsonl"
+    return sum('"train"' in line for line in metrics.read_text().splitlines()) if metrics.is_file() else 0
 
 
 @pytest.mark.parametrize(
