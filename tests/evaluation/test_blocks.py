@@ -66,6 +66,25 @@ def test_no_utterance_is_asked_twice_before_all_that_fit_were_and_repeats_are_co
     assert sum(block.repeated for block in blocks) == 8
 
 
+def test_without_repeats_a_cell_ends_when_all_that_fit_were_asked() -> None:
+    given = digit_pools()
+    (cell,) = grid(("transcript", 0))
+    blocks = list(draw_blocks(cell, given, 100, seed=3, repeat=False))
+    ids = [item.clip.id for block in blocks for item in block.queries]
+    assert sorted(ids) == sorted(u.id for u in given.queries)
+    assert [len(block.queries) for block in blocks] == [16, 8] and not any(block.repeated for block in blocks)
+    again = [item.clip.id for block in draw_blocks(cell, given, 24, seed=3) for item in block.queries]
+    assert again == ids  # the same draw as far as it goes
+
+
+def test_demonstrations_may_lack_only_where_none_are_shown() -> None:
+    alone = Pools(digit_pools().queries, [])
+    shown, bare = grid(("transcript", 2), ("transcript", 0))
+    assert len(list(draw_blocks(bare, alone, 20, seed=0))) == 2
+    with pytest.raises(DataError, match="transcript with 2 shots: the demonstration pool is empty"):
+        next(draw_blocks(shown, alone, 20, seed=0))
+
+
 def test_the_instruction_stands_first_and_behind_the_clip_by_turns() -> None:
     (cell,) = grid(("transcript", 0))
     starts = [

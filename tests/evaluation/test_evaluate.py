@@ -14,14 +14,25 @@ from evaluation_world import GRID, SMALL, digit_pools, digits, grid, hear, pools
 from model_builders import build_language_model, build_model
 
 from iclal.audio.reading import Audio
+from iclal.data.manifest import Utterance
+from iclal.data.prompt import Prompt, Text
 from iclal.errors import DataError, PromptError, SettingsError
-from iclal.evaluation.evaluate import Evaluation, EvaluationSettings, Pools, evaluate, score_of
-from iclal.evaluation.inputs import FEW_SHOT_INPUTS, INPUTS
+from iclal.evaluation.evaluate import (
+    Evaluation,
+    EvaluationSettings,
+    Pools,
+    _generate_what_fits,
+    evaluate,
+    score_of,
+)
+from iclal.evaluation.inputs import FEW_SHOT_INPUTS, INPUTS, Clips
+from iclal.evaluation.outcomes import TOO_LONG
 from iclal.evaluation.records import label, merge_meta, merge_rows, write_evaluations
 from iclal.evaluation.report.report import read_report
 from iclal.evaluation.report.rows import check_rows
 from iclal.evaluation.score import TranscriptScore, score_files
 from iclal.model.connector import LinearSettings, Prefixes
+from iclal.model.inference import Answer
 from iclal.model.model import ICLAL
 
 
@@ -142,6 +153,62 @@ def test_a_prompt_that_is_too_long_is_an_error_that_names_the_cell(parts: Path) 
         evaluate(build_model(parts), grid(("questions", 8)), pools(), hear, settings, progress=False)
 
 
+def test_a_cascade_that_loops_beyond_the_positions_is_wrong_and_counted(
+    parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Clips.transcript
+
+    def looping(clips: Clips, utterance: Utterance) -> str:
+        return "no " * 600 if int(utterance.id[-1]) % 2 else told(clips, utterance)
+
+    monkeypatch.setattr(Clips, "transcript", looping)
+    settings = EvaluationSettings(queries=6, max_new_tokens=3, clips=0, inputs=("audio", "ceiling", "cascade"))
+    found = evaluate(build_model(parts), grid(("transcript", 0)), digit_pools(), hear, settings, progress=False)
+    lost = {o.asked.utterance.id for o in found.outcomes if o.finish_reason == TOO_LONG}
+    asked = {o.asked.utterance.id for o in found.outcomes}
+    assert 0 < len(lost) < 6 and lost == {id for id in asked if int(id[-1]) % 2}
+    assert {o.input for o in found.outcomes if o.finish_reason == TOO_LONG} == {"cascade"}
+    assert len(found.outcomes) == 3 * 6
+    assert all((o.answer, o.is_right) == ("", False) for o in found.outcomes if o.finish_reason == TOO_LONG)
+    assert found.meta["queries"]["cascades longer than the positions"] == len(lost)
+    assert found.cells[0]["too_long"] == {"cascade": len(lost)}
+
+
+def test_what_the_model_did_not_write_must_fit_and_all_that_fits_is_asked() -> None:
+    def generate(prompts: Sequence[Prompt]) -> list[Answer]:
+        texts = [piece.text for prompt in prompts for piece in prompt if isinstance(piece, Text)]
+        if any(len(text) > 3 for text in texts):
+            raise PromptError("too long")
+        return [Answer(text, (), (), "end") for text in texts]
+
+    def said(*prompts: tuple[str, str]) -> list[str | None]:
+        found = _generate_what_fits(generate, [(input, (Text(text),)) for input, text in prompts])
+        return [None if answer is None else answer.text for answer in found]
+
+    cascades = [("cascade", text) for text in ("a", "long", "b", "c", "longer", "d", "e")]
+    assert said(*cascades) == ["a", None, "b", "c", None, "d", "e"]
+    assert said(("audio", "a"), *cascades, ("ceiling", "z"), ("cascade-ctc", "longest")) == [
+        *("a", "a", None, "b", "c", None, "d", "e", "z", None)
+    ]
+    assert said() == [] and said(("cascade", "long")) == [None]
+    for input in ("audio", "ceiling", "no-audio", "text-demos"):
+        with pytest.raises(PromptError):
+            said(("cascade", "a"), (input, "long"), ("cascade", "long"))
+
+
+def test_one_text_for_all_clips_leaves_no_wrong_labels_and_is_written_so(model: ICLAL, tmp_path: Path) -> None:
+    given = digit_pools()
+    parts = [[dataclasses.replace(u, text="one") for u in pool] for pool in (given.queries, given.demonstrations)]
+    alike = Pools(*parts)
+    settings = EvaluationSettings(queries=2, max_new_tokens=2, clips=0)
+    found = evaluate(model, grid(("transcript", 0), ("transcript", 1)), alike, hear, settings, progress=False)
+    assert found.left_out_cells == {("transcript", 1, "wrong-labels")}
+    assert "no others to show" in found.meta["left_out"]["wrong-labels, transcript with 1 shots"]
+    report = read_report(write_evaluations(tmp_path, [found]))
+    assert "wrong-labels" not in {row["input"] for row in report.rows}
+    assert [cell["left_out"] for cell in report.extras["cells"]] == [[], ["wrong-labels"]]
+
+
 def test_a_published_grid_needs_the_zero_shot_control_before_anything_is_heard(model: ICLAL) -> None:
     def never(_: object) -> None:
         pytest.fail("heard")
@@ -173,7 +240,7 @@ def test_break_downs_given_by_the_caller_stand_in_every_task(model: ICLAL) -> No
 
 def test_meta_says_how_the_numbers_were_made(found: Evaluation, model: ICLAL) -> None:
     meta = found.meta
-    assert meta["real_time_factor"] > 0 and meta["seconds"] > 0
+    assert meta["times_real_time"] > 0 and meta["seconds"] > 0
     assert meta["normaliser"]["name"] == "librispeech" and len(meta["normaliser"]["fingerprint"]) == 12
     assert meta["decoding"]["max_new_tokens"] == SMALL.max_new_tokens
     assert meta["digests"]["language_model"] == model.language_model.digest()
@@ -266,7 +333,7 @@ def test_evaluations_under_other_conditions_keep_their_break_downs_apart(model: 
     assert {p.name for p in (tmp_path / "transcripts").iterdir()} == {"ctc-0-shot", "ctc-snr-5db-0-shot"}
 
 
-def test_the_same_evaluation_twice_and_few_shots_without_controls_are_not_written(
+def test_the_same_evaluation_twice_and_few_shots_without_controls_are_not_reported_but_their_answers_kept(
     linear: Evaluation, model: ICLAL, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match="repeats the key"):
@@ -275,9 +342,12 @@ def test_the_same_evaluation_twice_and_few_shots_without_controls_are_not_writte
     bare = evaluate(model, grid(("transcript", 1)), digit_pools(), hear, settings, progress=False)
     with pytest.raises(DataError, match="1-shot score of ctc on transcript has no control"):
         write_evaluations(tmp_path / "b", [bare])
+    lines = (tmp_path / "b" / "answers.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == len(bare.outcomes) == 4
+    assert not [*tmp_path.rglob("report.*")]
     with pytest.raises(DataError, match="no evaluations"):
         write_evaluations(tmp_path / "c", [])
-    assert not any(tmp_path.iterdir())
+    assert not (tmp_path / "c").exists()
 
 
 def test_clips_without_text_are_asked_without_ceiling_and_it_is_said(model: ICLAL) -> None:

@@ -11,10 +11,20 @@ from iclal.data.manifest import Question, Utterance
 from iclal.data.prompt import Item
 from iclal.errors import DataError
 from iclal.evaluation.metrics import bootstrap_interval
-from iclal.evaluation.outcomes import Asked, Outcome, describe_utterance, kind_of, references_of
+from iclal.evaluation.outcomes import TOO_LONG, Asked, Outcome, describe_utterance, kind_of, references_of
 from iclal.evaluation.report.rows import KEY_COLUMNS, VALUE_COLUMNS, check_rows
 from iclal.evaluation.report.scores import CEILING_ABOVE_CHANCE
-from iclal.evaluation.rows import MOST_VALUES, Columns, chance_of, check_controls, majority_of, make_rows
+from iclal.evaluation.rows import (
+    FEW_BLOCKS,
+    MOST_VALUES,
+    Columns,
+    chance_of,
+    check_controls,
+    interval_of,
+    majority_of,
+    make_rows,
+    minus_whole,
+)
 
 COLUMNS = Columns("ctc", "alignment", "ctc", "tiny", seed=3, condition="clean")
 
@@ -30,7 +40,7 @@ def asked(number: int, right: str = "yes", task: str = "questions", shots: int =
         "conditions": (),
         "demonstration_ids": (),
     }
-    return Asked(task=task, shots=shots, block=number // 4, number=number, **(values | changes))
+    return Asked(task=task, shots=shots, number=number, **({"block": number // 4} | values | changes))
 
 
 def outcome(query: Asked, answer: str, input: str = "audio") -> Outcome:
@@ -57,6 +67,42 @@ def test_exact_is_the_share_of_right_answers_with_an_interval_over_blocks() -> N
     alone = bootstrap_interval([float(good) for good in right])
     assert (row["low"], row["high"]) == by_block != alone
     assert by_block.high - by_block.low > alone.high - alone.low  # blocks that agree within say less than they seem
+
+
+def test_clips_asked_about_again_do_not_narrow_the_interval() -> None:
+    """Four clips, two always right, each asked about in 26 blocks: the blocks are alike, and say nothing of others."""
+    several = [asked(n, utterance=Utterance(f"u{n % 4}")) for n in range(104)]
+    right = [float(n % 4 < 2) for n in range(104)]
+    by_block = bootstrap_interval(right, blocks=[query.block for query in several])
+    assert by_block == (0.5, 0.5)
+    by_clip = bootstrap_interval(right, blocks=[query.utterance.id for query in several])
+    assert interval_of(right, several) == by_clip == (0.0, 1.0)
+
+
+def test_few_blocks_are_widened_by_their_clips_and_many_are_left_as_they_are() -> None:
+    right = [float(n % 4 < 2) for n in range(4 * FEW_BLOCKS)]
+    few = [asked(n) for n in range(4 * (FEW_BLOCKS - 1))]
+    assert interval_of(right[: len(few)], few) == bootstrap_interval(right[: len(few)])
+    many = [asked(n) for n in range(4 * FEW_BLOCKS)]
+    assert interval_of(right, many) == bootstrap_interval(right, blocks=[query.block for query in many])
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [("one two", "one two."), ("One two.", "one two"), ("well-known", "well known")],
+)
+def test_an_exact_transcript_is_one_without_word_errors(reference: str, said: str) -> None:
+    rows = make_rows([outcome(asked(n, reference, "transcript"), said) for n in range(2)], COLUMNS)
+    assert find(rows, "wer")[0]["value"] == 0 and find(rows, "exact")[0]["value"] == 1
+    assert not outcome(asked(0, reference, "questions"), said).is_right  # punctuation counts in answers
+    assert not outcome(asked(0, reference, "transcript"), said + " three").is_right
+
+
+def test_a_prompt_that_did_not_fit_has_no_right_answer() -> None:
+    for task in ("transcript", "questions"):
+        query = asked(0, "", task)
+        assert outcome(query, "").is_right
+        assert not Outcome(query, "cascade", "", "", (), TOO_LONG).is_right
 
 
 def test_any_of_a_questions_answers_counts() -> None:
@@ -108,6 +154,18 @@ def test_shares_of_answers_that_are_none() -> None:
     rows = make_rows([outcome(asked(n), answer) for n, answer in enumerate(answers)], COLUMNS)
     for metric in ("share-empty", "share-looping", "share-transcribing"):
         assert find(rows, metric)[0]["value"] == 0.25, metric
+
+
+def test_ears_that_transcribe_badly_transcribe_still() -> None:
+    """An answer is merely a transcript where it is the model's own of the clip, however far from what was said."""
+    own = "meera leaves in perris and told us in room"
+    said = [own, "meera leaves in perris and told us in rooms", "mira lives in paris and tolo in rome", "in perris"]
+    outcomes = [Outcome(asked(n), "audio", "", text, (), "end", own) for n, text in enumerate(said)]
+    assert find(make_rows(outcomes, COLUMNS), "share-transcribing")[0]["value"] == 0.75
+    unknown = [Outcome(asked(n), "audio", "", text, (), "end") for n, text in enumerate(said)]
+    assert find(make_rows(unknown, COLUMNS), "share-transcribing")[0]["value"] == 0.25
+    right = [Outcome(asked(0, own), "audio", "", own, (), "end", own)]
+    assert find(make_rows(right, COLUMNS), "share-transcribing")[0]["value"] == 0
 
 
 def test_chance_is_one_of_the_candidates_or_another_querys_answer() -> None:
@@ -188,6 +246,9 @@ def test_a_few_shot_score_without_one_of_its_controls_is_refused(missing: str) -
     with pytest.raises(DataError, match=f"2-shot score of ctc on questions has no control: it lacks {missing}"):
         check_controls(rows)
     check_controls(rows, left_out=[missing])  # could not be made, and the report says so
+    check_controls(rows, left_out_cells={("questions", 2, missing)})
+    with pytest.raises(DataError, match=f"it lacks {missing}"):
+        check_controls(rows, left_out_cells={("questions", 4, missing), ("labels", 2, missing)})
 
 
 def test_a_few_shot_score_without_zero_shot_is_refused_and_a_zero_shot_one_needs_no_controls() -> None:
@@ -198,8 +259,30 @@ def test_a_few_shot_score_without_zero_shot_is_refused_and_a_zero_shot_one_needs
 
 def test_an_ablation_may_have_the_controls_of_its_model_and_no_others() -> None:
     whole = few_shot_rows(*ALL)
-    named = Columns("ctc-hard-rows", "alignment", "ctc", "tiny", 3, "clean")
-    check_controls(few_shot_rows("audio", "ceiling", columns=named), whole)
-    other = Columns("linear", "alignment", "ctc", "tiny", 3, "clean")
-    with pytest.raises(DataError, match="2-shot score of linear"):
-        check_controls(few_shot_rows("audio", "ceiling", columns=other), whole)
+    named = Columns("ctc-hard-rows", "alignment", "ctc", "tiny", 3, "clean", ablation_of="ctc")
+    rows = few_shot_rows("audio", "ceiling", columns=named)
+    check_controls(rows, whole, ablation_of=named.ablation_of)
+    with pytest.raises(DataError, match="2-shot score of ctc-hard-rows"):
+        check_controls(rows, whole)  # a model of its own, whatever its name begins with
+    with pytest.raises(DataError, match="2-shot score of ctc-hard-rows"):
+        check_controls(rows, whole, ablation_of="linear")
+
+
+def test_an_ablation_is_compared_with_its_model_query_by_query() -> None:
+    columns = Columns("ctc-hard-rows", "alignment", "ctc", "tiny", 3, "clean", ablation_of="ctc")
+    whole = [*cell([True] * 8), *cell([True] * 8, "ceiling"), *cell([True] * 4, shots=2)]
+    altered = [*cell([True] * 6 + [False] * 2), *cell([True] * 8, "ceiling"), *cell([True] * 4, shots=4)]
+    rows = minus_whole(altered, whole, columns)
+    check_rows(rows)
+    ((row),) = rows
+    assert (row["model"], row["metric"], row["value"], row["n"]) == ("ctc-hard-rows", "minus-whole", -0.25, 8)
+    assert row["low"] < -0.25 < row["high"] <= 0
+
+    def transcripts(said: str) -> list[Outcome]:
+        return [outcome(asked(n, "one two", "transcript"), said) for n in range(4)]
+
+    same = minus_whole(transcripts("one"), transcripts("one two"), columns)
+    assert [(row["metric"], row["value"], row["low"]) for row in same] == [
+        ("minus-whole", -1, -1),
+        ("wer-minus-whole", 0.5, 0.5),
+    ]

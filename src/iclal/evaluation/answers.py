@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from iclal.errors import DataError, MissingError
-from iclal.evaluation.metrics import exact_match, word_errors
+from iclal.evaluation.metrics import answer_key, exact_match, word_errors
 
 ROUGE_NAMES = ("rouge1", "rouge2", "rougeL")
 
@@ -131,7 +131,7 @@ def majority_baseline(references: Sequence[Sequence[str]]) -> tuple[str, float]:
     """
     if not references:
         raise DataError("no reference answers: there is no majority among none")
-    counts = Counter(answer for answers in references for answer in {_key(answer) for answer in answers})
+    counts = Counter(answer for answers in references for answer in {answer_key(answer) for answer in answers})
     if not counts:
         raise DataError(f"none of the {len(references)} items has a reference answer")
     answer, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -144,11 +144,6 @@ def chance_baseline(num_candidates: Iterable[int]) -> float:
     if not counts or min(counts) < 1:
         raise DataError(f"chance needs at least one candidate for each item, found {counts[:10]}")
     return sum(1.0 / count for count in counts) / len(counts)
-
-
-def _key(answer: str) -> str:
-    """What `exact_match` compares."""
-    return " ".join(answer.split()).casefold()
 
 
 def _f1(prediction: list[str], answer: list[str]) -> float:

@@ -30,7 +30,8 @@ class Pools:
     """Where queries and demonstrations are drawn from; no utterance is in both.
 
     Raises:
-        DataError: an id stands twice, in one pool or in both, or a pool has fewer than two utterances.
+        DataError: an id stands twice, in one pool or in both, or a pool has fewer than two utterances. No
+            demonstrations at all are fine where none are shown.
     """
 
     queries: Sequence[Utterance]
@@ -38,7 +39,7 @@ class Pools:
 
     def __post_init__(self) -> None:
         for name, pool in (("query", self.queries), ("demonstration", self.demonstrations)):
-            if len(pool) < 2:
+            if len(pool) < 2 and (name == "query" or pool):
                 raise DataError(f"the {name} pool holds {len(pool)} utterances, at least 2 are needed")
             twice = [id for id, count in Counter(utterance.id for utterance in pool).items() if count > 1]
             if twice:
@@ -83,15 +84,17 @@ class Block:
         ]
 
 
-def draw_blocks(cell: Cell, pools: Pools, num_queries: int, seed: int) -> Iterator[Block]:
+def draw_blocks(cell: Cell, pools: Pools, num_queries: int, seed: int, *, repeat: bool = True) -> Iterator[Block]:
     """The blocks of a cell, a function of (seed, task, shots) and the pools.
 
     Episode and demonstrations of a block are a function of (seed, task, shots, block) alone. No utterance is asked
-    about twice in a cell until all that fit have been.
+    about twice in a cell until all that fit have been; without `repeat` never, so there may be fewer queries.
 
     Raises:
         DataError: a pool does not hold what the episode needs.
     """
+    if cell.shots and not pools.demonstrations:
+        raise DataError(f"task {cell.task} with {cell.shots} shots: the demonstration pool is empty")
     asked: set[str] = set()
     ever: set[str] = set()
     for number, start in enumerate(range(0, num_queries, BLOCK_SIZE)):
@@ -104,12 +107,16 @@ def draw_blocks(cell: Cell, pools: Pools, num_queries: int, seed: int) -> Iterat
             try:
                 item = query(episode, pools.queries, rng, exclude=asked)
             except DataError:  # all that fit were asked: begin anew
+                if ever and not repeat:
+                    break
                 asked.clear()
                 item = query(episode, pools.queries, rng)
             repeated += item.clip.id in ever
             asked.add(item.clip.id)
             ever.add(item.clip.id)
             queries.append(item)
+        if not queries:  # without `repeat`: none is left for this episode; another may have other bindings
+            continue
         yield Block(cell, number, episode, tuple(shown), tuple(queries), repeated)
 
 

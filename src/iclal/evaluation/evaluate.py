@@ -17,13 +17,23 @@ import transformers
 import iclal
 from iclal.audio.reading import Audio
 from iclal.data.manifest import Utterance
+from iclal.data.prompt import Prompt
 from iclal.errors import PromptError
 from iclal.evaluation.blocks import BLOCK_SIZE, Block, Cell, Pools, check_cells, draw_blocks
 from iclal.evaluation.clips import choose, clip_of
-from iclal.evaluation.inputs import FEW_SHOT_INPUTS, INPUTS, Clips, Slots, applicable
+from iclal.evaluation.inputs import FEW_SHOT_INPUTS, INPUTS, SELF_WRITTEN_INPUTS, Clips, Slots, applicable
 from iclal.evaluation.normalize import get_normalizer
-from iclal.evaluation.outcomes import Asked, Outcome, describe_item, describe_utterance, references_of
-from iclal.evaluation.rows import NORMALIZER, TRANSCRIPT_TASK, Columns, make_rows, wide_break_downs
+from iclal.evaluation.outcomes import (
+    NORMALIZER,
+    TOO_LONG,
+    TRANSCRIPT_TASK,
+    Asked,
+    Outcome,
+    describe_item,
+    describe_utterance,
+    references_of,
+)
+from iclal.evaluation.rows import Columns, make_rows, wide_break_downs
 from iclal.evaluation.score import TranscriptScore, score_transcripts
 from iclal.model import inference
 from iclal.model.model import ICLAL
@@ -36,7 +46,9 @@ class EvaluationSettings(Settings):
 
     name: str | None = None  # the report's column `model`; None: the connector's kind
     condition: str = "clean"  # what the query pool's clips are like, as the report calls it
+    ablation_of: str | None = None  # the name of the model of which this one is an altered copy
     queries: int = pydantic.Field(default=400, ge=1)  # a cell
+    repeat: bool = True  # ask about clips again where a cell has fewer that fit; False: fewer queries then
     seed: int = 0
     inputs: tuple[str, ...] = INPUTS
     batch_size: int = pydantic.Field(default=96, ge=1)  # prompts at once without demonstrations; with them a block
@@ -63,6 +75,7 @@ class Evaluation:
     clips: list[dict[str, Any]]  # of the report page, `audio` still to be written
     recordings: dict[str, Audio]  # of the clips, by their id
     left_out: dict[str, str]  # inputs that could not be made, and why
+    left_out_cells: frozenset[tuple[str, int, str]] = frozenset()  # (task, shots, input) for which none could be made
 
     @property
     def transcripts(self) -> dict[tuple[int, str], list[Outcome]]:
@@ -72,6 +85,31 @@ class Evaluation:
             if outcome.asked.task == TRANSCRIPT_TASK:
                 found.setdefault((outcome.asked.shots, outcome.input), []).append(outcome)
         return found
+
+    @property
+    def cells(self) -> list[dict[str, Any]]:
+        """What the report tells of each cell: queries, how many clips they are about, prompts that were too long."""
+        members: dict[tuple[str, int], dict[str, Asked]] = {}
+        too_long: dict[tuple[str, int], dict[str, int]] = {}
+        for outcome in self.outcomes:
+            cell = outcome.asked.cell
+            members.setdefault(cell, {})[outcome.asked.id] = outcome.asked
+            if outcome.finish_reason == TOO_LONG:
+                counts = too_long.setdefault(cell, {})
+                counts[outcome.input] = counts.get(outcome.input, 0) + 1
+        named = {"model": self.columns.model, "condition": self.columns.condition, "seed": self.columns.seed}
+        return [
+            {
+                **named,
+                "task": cell[0],
+                "shots": cell[1],
+                "queries": len(asked),
+                "clips": len({query.utterance.id for query in asked.values()}),
+                "too_long": too_long.get(cell, {}),
+                "left_out": sorted(input for task, shots, input in self.left_out_cells if (task, shots) == cell),
+            }
+            for cell, asked in members.items()
+        ]
 
 
 def evaluate(
@@ -97,7 +135,8 @@ def evaluate(
 
     Raises:
         DataError: a grid or pools that do not do (see `check_cells`, `Pools`, `draw_blocks`).
-        PromptError: a prompt longer than the language model's positions; nothing is cut.
+        PromptError: a prompt longer than the language model's positions; nothing is cut. Where the model itself wrote
+            the text that is too long (a cascade that loops), its answer counts as wrong instead, and is counted.
         AudioError: from `hear`.
     """
     settings = settings or EvaluationSettings()
@@ -106,23 +145,29 @@ def evaluate(
     clips = Clips(model, hear)
     inputs, left_out = applicable(settings.inputs, model, pools)
     columns = _columns(model, settings)
+    # All blocks first: a pool that lacks something is told before anything is generated.
+    drawn = [
+        block
+        for cell in cells
+        for block in draw_blocks(cell, pools, settings.queries, settings.seed, repeat=settings.repeat)
+    ]
     outcomes: list[Outcome] = []
-    repeated = 0
     without_wrong_labels = 0
-    bar = Bar("evaluating", _count_steps(cells, settings, inputs), wanted=progress)
+    bar = Bar("evaluating", sum(len(_inputs_at(b.cell.shots, inputs)) for b in drawn), wanted=progress)
     with inference.in_use(model), bar:
         slots = Slots(clips, model, pools, settings.seed)
-        for cell in cells:
-            for block in draw_blocks(cell, pools, settings.queries, settings.seed):
-                if not clips.transcribed_seconds:
-                    clips.time_transcription([item.clip for item in block.queries])
-                asked = _asked(block, conditions or _sound_of(cell.task))
-                repeated += block.repeated
-                for together in _calls(cell.shots, inputs):
-                    answered = _answer(model, slots, clips, block, asked, together, settings)
-                    without_wrong_labels += "wrong-labels" in together and not answered
-                    outcomes += answered
-                    bar.advance(len(together), f"{cell.task}, {cell.shots} shots")
+        for block in drawn:
+            cell = block.cell
+            if not clips.transcribed_seconds:
+                clips.time_transcription([item.clip for item in block.queries])
+            if "cascade" in inputs:
+                clips.transcribe([item.clip for item in block.queries])
+            asked = _asked(block, conditions or _sound_of(cell.task))
+            for together in _calls(cell.shots, inputs):
+                answered = _answer(model, slots, clips, block, asked, together, settings)
+                without_wrong_labels += "wrong-labels" in together and not answered
+                outcomes += answered
+                bar.advance(len(together), f"{cell.task}, {cell.shots} shots")
         rows = make_rows(outcomes, columns)
         shown = choose(outcomes, rows, settings.clips)
         clips.transcribe([own[0].asked.utterance for own in shown])
@@ -131,10 +176,19 @@ def evaluate(
     meta["left_out"] |= {
         f"by {name}": f"{count} values; see answers.jsonl" for name, count in wide_break_downs(outcomes).items()
     }
-    meta["queries"] |= {"repeated": repeated, "blocks without other labels to show": without_wrong_labels}
+    meta["queries"] |= {
+        "repeated": sum(block.repeated for block in drawn),
+        "blocks without other labels to show": without_wrong_labels,
+        "cascades longer than the positions": sum(outcome.finish_reason == TOO_LONG for outcome in outcomes),
+    }
+    left_out_cells = _left_out_cells(outcomes, inputs)
+    meta["left_out"] |= {
+        f"{input}, {task} with {shots} shots": "all answers are the same, there are no others to show"
+        for task, shots, input in sorted(left_out_cells)
+    }
     meta["seconds"] = round(time.monotonic() - start, 1)
     recordings = {own[0].asked.utterance.id: clips.audio(own[0].asked.utterance) for own in shown}
-    return Evaluation(columns, rows, outcomes, meta, page_clips, recordings, left_out)
+    return Evaluation(columns, rows, outcomes, meta, page_clips, recordings, left_out, left_out_cells)
 
 
 def score_of(outcomes: Sequence[Outcome]) -> TranscriptScore:
@@ -157,6 +211,7 @@ def _columns(model: ICLAL, settings: EvaluationSettings) -> Columns:
         language_model=model.language_model.name,
         seed=settings.seed,
         condition=settings.condition,
+        ablation_of=settings.ablation_of,
     )
 
 
@@ -213,25 +268,61 @@ def _answer(
     """A block's outcomes through inputs that go into one call."""
     made = {input: prompts for input in inputs if (prompts := slots.prompts(block, input)) is not None}
     asked_so = [(input, *pair) for input, own in made.items() for pair in zip(asked, own, strict=True)]
-    prompts = [prompt for _, _, prompt in asked_so]
-    clips.listen([piece for prompt in prompts for piece in prompt if isinstance(piece, Audio)])
+    prompts = [(input, prompt) for input, _, prompt in asked_so]
+    clips.listen([piece for _, prompt in prompts for piece in prompt if isinstance(piece, Audio)])
     size = BLOCK_SIZE if block.cell.shots else settings.batch_size
-    try:
-        answers = inference.generate(
-            model, prompts, max_new_tokens=settings.max_new_tokens, batch_size=size, hearing=clips.hearing
+
+    def generate(some: Sequence[Prompt]) -> Sequence[inference.Answer]:
+        return inference.generate(
+            model, some, max_new_tokens=settings.max_new_tokens, batch_size=size, hearing=clips.hearing
         )
+
+    try:
+        answers = _generate_what_fits(generate, prompts)
     except PromptError as error:
         told = f"{block.cell.task} with {block.cell.shots} shots, input {' or '.join(inputs)}"
         raise PromptError(f"{told}: {error}") from error
-    return [
-        Outcome(query, input, slots.written(prompt), answer.text, answer.token_ids, answer.finish_reason)
-        for (input, query, prompt), answer in zip(asked_so, answers, strict=True)
-    ]
+    outcomes = []
+    for (input, query, prompt), answer in zip(asked_so, answers, strict=True):
+        said = ("", (), TOO_LONG) if answer is None else (answer.text, answer.token_ids, answer.finish_reason)
+        own = clips.transcript(query.utterance) if "cascade" in settings.inputs else None
+        outcomes.append(Outcome(query, input, slots.written(prompt), *said, own))
+    return outcomes
 
 
-def _count_steps(cells: Sequence[Cell], settings: EvaluationSettings, inputs: Sequence[str]) -> int:
-    blocks = -(-settings.queries // BLOCK_SIZE)
-    return blocks * sum(len(_inputs_at(cell.shots, inputs)) for cell in cells)
+def _generate_what_fits(
+    generate: Callable[[Sequence[Prompt]], Sequence[inference.Answer]], prompts: Sequence[tuple[str, Prompt]]
+) -> list[inference.Answer | None]:
+    """Answers to (input, prompt) pairs; None where a prompt does not fit because of what the model itself wrote.
+
+    Raises:
+        PromptError: a prompt with any other input that does not fit.
+    """
+    try:
+        return list(generate([prompt for _, prompt in prompts]))
+    except PromptError:
+        written = [index for index, (input, _) in enumerate(prompts) if input in SELF_WRITTEN_INPUTS]
+        if not written:
+            raise
+        if len(prompts) == 1:
+            return [None]
+    # Lengths are checked before anything is generated, so halving costs little, and what fits goes together.
+    others = [index for index in range(len(prompts)) if index not in set(written)]
+    half = len(written) // 2
+    parts = [others, written] if others else [written[:half], written[half:]]
+    answers: list[inference.Answer | None] = [None] * len(prompts)
+    for part in parts:
+        answered = _generate_what_fits(generate, [prompts[index] for index in part])
+        for index, answer in zip(part, answered, strict=True):
+            answers[index] = answer
+    return answers
+
+
+def _left_out_cells(outcomes: Sequence[Outcome], inputs: Sequence[str]) -> frozenset[tuple[str, int, str]]:
+    """(task, shots, input) of which no block could be made: wrong labels where all answers are the same."""
+    made = {(*outcome.asked.cell, outcome.input) for outcome in outcomes}
+    cells = {outcome.asked.cell for outcome in outcomes}
+    return frozenset((*cell, input) for cell in cells for input in _inputs_at(cell[1], inputs)) - made
 
 
 def _meta(
@@ -243,7 +334,7 @@ def _meta(
     return {
         "condition": settings.condition,
         "seed": settings.seed,
-        "real_time_factor": round(clips.transcribed_seconds / seconds, 2) if seconds else 0.0,
+        "times_real_time": round(clips.transcribed_seconds / seconds, 2) if seconds else 0.0,
         "queries": {
             "a cell": settings.queries,
             "a block": BLOCK_SIZE,
@@ -258,7 +349,7 @@ def _meta(
             "batch_size": settings.batch_size,
             "batch_size_with_demonstrations": BLOCK_SIZE,
         },
-        "intervals": "95 % bootstrap, blocks resampled",
+        "intervals": "95 % bootstrap, blocks resampled; clips too where they are asked about again or blocks are few",
         "left_out": dict(left_out),
         "digests": {
             "language_model": model.language_model.digest(),

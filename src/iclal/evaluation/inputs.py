@@ -33,6 +33,7 @@ INPUTS = (
 )
 FEW_SHOT_INPUTS = ("wrong-labels", "text-demos")  # they change the demonstrations
 TRANSCRIPT_INPUTS = ("ceiling", "text-demos")  # they need the transcript of every clip
+SELF_WRITTEN_INPUTS = ("cascade", "cascade-ctc")  # the text in the slots is the model's own, of any length
 
 _TRIES = 200  # for one answer that differs
 

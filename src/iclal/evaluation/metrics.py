@@ -128,7 +128,12 @@ def exact_match(prediction: str, answers: str | Iterable[str]) -> bool:
     Punctuation and articles count; `iclal.evaluation.answers.squad_exact` is the one that drops them.
     """
     answers = [answers] if isinstance(answers, str) else answers
-    return any(_spaced(prediction).casefold() == _spaced(answer).casefold() for answer in answers)
+    return any(answer_key(prediction) == answer_key(answer) for answer in answers)
+
+
+def answer_key(answer: str) -> str:
+    """What `exact_match` compares: the words with one space between, case folded."""
+    return " ".join(answer.split()).casefold()
 
 
 def bootstrap_interval(
@@ -213,11 +218,6 @@ def _checked(
     # Numbered by first appearance, so that the interval does not depend on how the blocks are called.
     numbers: dict[Hashable, int] = {}
     return numerators, weights, np.array([numbers.setdefault(block, len(numbers)) for block in blocks])
-
-
-def _spaced(text: str) -> str:
-    """The text's words with one space between."""
-    return " ".join(text.split())
 
 
 def _count(chunks: Iterable[jiwer.AlignmentChunk]) -> WordErrors:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from iclal.data.manifest import Question, Utterance
 from iclal.data.prompt import Item
 from iclal.data.tasks.episode import Episode
-from iclal.evaluation.metrics import exact_match
+from iclal.evaluation.metrics import answer_key
+from iclal.evaluation.normalize import get_normalizer
+
+TRANSCRIPT_TASK = "transcript"
+NORMALIZER = "librispeech"  # of transcripts: their word errors and exact answers
+TOO_LONG = "too long"  # the finish reason where the prompt did not fit and nothing was generated
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,18 @@ class Asked:
         """Task and number of demonstrations."""
         return self.task, self.shots
 
+    def is_right(self, answer: str) -> bool:
+        """Metric `exact`: the answer is one of the references.
+
+        Transcripts are compared under the report's normaliser, as their word errors are, so that a manifest written
+        without full stops is not held against a model that writes them; other answers case and white space aside.
+        """
+        return self.key(answer) in map(self.key, self.references)
+
+    def key(self, answer: str) -> str:
+        """What `is_right` compares."""
+        return get_normalizer(NORMALIZER).apply(answer) if self.task == TRANSCRIPT_TASK else answer_key(answer)
+
     @property
     def owner(self) -> tuple[str, int, int]:
         """What intervals draw together."""
@@ -54,12 +72,13 @@ class Outcome:
     prompt: str  # as text, a clip as "[id]"
     answer: str
     token_ids: tuple[int, ...]
-    finish_reason: str
+    finish_reason: str  # of `Answer`, or TOO_LONG
+    own_transcript: str | None = None  # what the model writes when asked to transcribe the clip, where that was asked
 
-    @property
+    @cached_property
     def is_right(self) -> bool:
-        """Metric `exact`."""
-        return exact_match(self.answer, self.asked.references)
+        """Metric `exact`. A prompt that did not fit has no right answer, not even an empty one."""
+        return self.finish_reason != TOO_LONG and self.asked.is_right(self.answer)
 
     def to_json(self) -> dict[str, Any]:
         """One line of `answers.jsonl`."""

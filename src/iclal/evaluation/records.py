@@ -17,7 +17,7 @@ from iclal.evaluation.evaluate import Evaluation, score_of
 from iclal.evaluation.report.page import write_html
 from iclal.evaluation.report.report import write_report_json
 from iclal.evaluation.report.rows import check_rows
-from iclal.evaluation.rows import check_controls
+from iclal.evaluation.rows import check_controls, interval_of, minus_whole
 
 _WORST = 20
 
@@ -35,6 +35,7 @@ def write_evaluations(
     transcripts/MODEL.../{references,hypotheses-INPUT}.jsonl   per cell of the transcript task, for `iclal score`
     clips/*.flac, report.json, report.html          see `iclal.evaluation.report`
 
+    Answers and transcripts are written before the scores are checked: what took long to generate is not lost.
     `extras` (training curves) and `meta` (command, commit) are added to the report's own. Returns `report.json`.
 
     Raises:
@@ -44,17 +45,21 @@ def write_evaluations(
     if not evaluations:
         raise DataError("no evaluations to write")
     folder = Path(folder)
-    rows = merge_rows(evaluations)
-    check_rows(rows)
-    for evaluation in evaluations:
-        check_controls(evaluation.rows, rows, evaluation.left_out)
     try:
         _write_lines(folder / "answers.jsonl", (line for e in evaluations for line in _answer_lines(e)))
         for evaluation in evaluations:
             _write_transcripts(folder / "transcripts", evaluation)
+        rows = merge_rows(evaluations)
+        _check(evaluations, rows)
         headline = _headline(evaluations)
         clips = _write_clips(folder, headline, evaluations)
-        own = {"clips": clips, "worst": _worst(headline), "word_errors": _word_errors(evaluations)}
+        own = {
+            "clips": clips,
+            "worst": _worst(headline),
+            "word_errors": _word_errors(evaluations),
+            "cells": [cell for evaluation in evaluations for cell in evaluation.cells],
+            "ablations": {e.columns.model: e.columns.ablation_of for e in evaluations if e.columns.ablation_of},
+        }
         path = folder / "report.json"
         write_report_json(path, rows, own | dict(extras or {}), merge_meta(evaluations) | dict(meta or {}))
         write_html(path, folder / "report.html")
@@ -73,15 +78,23 @@ def label(evaluation: Evaluation) -> str:
 
 
 def merge_rows(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
-    """The rows of all; break-downs of other conditions than the headline's say of which: "snr-5db/kind=who"."""
+    """The rows of all, and of each ablation beside its model.
+
+    Break-downs of other conditions than the headline's say of which: "snr-5db/kind=who".
+    """
     main = _headline(evaluations).columns.condition
-    return [
+    rows = [
         row | {"condition": f"{evaluation.columns.condition}/{row['condition']}"}
         if "=" in row["condition"] and evaluation.columns.condition != main
         else row
         for evaluation in evaluations
         for row in evaluation.rows
     ]
+    for ablation in evaluations:
+        for whole in evaluations:
+            if _is_ablation_of(ablation, whole):
+                rows += minus_whole(ablation.outcomes, whole.outcomes, ablation.columns)
+    return rows
 
 
 def merge_meta(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
@@ -90,7 +103,7 @@ def merge_meta(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for name, value in headline.meta.items():
         values = {label(evaluation): evaluation.meta.get(name) for evaluation in evaluations}
-        if name in ("condition", "real_time_factor") or all(other == value for other in values.values()):
+        if name in ("condition", "times_real_time") or all(other == value for other in values.values()):
             merged[name] = value
         elif name == "seconds":
             merged[name] = round(sum(evaluation.meta["seconds"] for evaluation in evaluations), 1)
@@ -102,6 +115,29 @@ def merge_meta(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
 def _headline(evaluations: Sequence[Evaluation]) -> Evaluation:
     """The one that the page is about: as `Scores.headline` chooses the model."""
     return next((e for e in evaluations if e.columns.connector == "ctc"), evaluations[0])
+
+
+def _check(evaluations: Sequence[Evaluation], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Raises DataError for rows with one key, and for few-shot scores without their controls."""
+    check_rows(rows)
+    for evaluation in evaluations:
+        columns = evaluation.columns
+        related = [e for e in evaluations if e is evaluation or _is_ablation_of(evaluation, e)]
+        left_out_cells = {cell for e in related for cell in e.left_out_cells}
+        check_controls(
+            evaluation.rows,
+            rows,
+            evaluation.left_out,
+            ablation_of=columns.ablation_of,
+            left_out_cells=left_out_cells,
+        )
+
+
+def _is_ablation_of(one: Evaluation, other: Evaluation) -> bool:
+    """Whether one is an altered copy of the other's model, asked the same under the same condition."""
+    mine, theirs = one.columns, other.columns
+    same = (mine.condition, mine.seed) == (theirs.condition, theirs.seed)
+    return same and mine.ablation_of is not None and mine.ablation_of == theirs.model
 
 
 def _answer_lines(evaluation: Evaluation) -> Iterable[dict[str, Any]]:
@@ -128,9 +164,15 @@ def _word_errors(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
         columns = evaluation.columns
         for (shots, input), outcomes in evaluation.transcripts.items():
             named = {"model": columns.model, "condition": columns.condition, "seed": columns.seed}
-            values = score_of(outcomes).to_json()
+            score = score_of(outcomes)
+            values = score.to_json()
             counts = {name: value for name, value in values.items() if name not in ("source", "normalizer", "task")}
-            found.append(named | {"shots": shots, "input": input} | counts)
+            errors = [utterance.errors for utterance in score.utterances]
+            low, high = interval_of(
+                [e.errors for e in errors], [o.asked for o in outcomes], [e.num_references for e in errors]
+            )
+            bounds = {"low": low, "high": high}  # the row's
+            found.append(named | {"shots": shots, "input": input} | counts | bounds)
     return found
 
 
@@ -156,7 +198,7 @@ def _write_clips(folder: Path, headline: Evaluation, evaluations: Sequence[Evalu
     others = [
         e
         for e in evaluations
-        if not f"{e.columns.model}-".startswith(f"{main.model}-") and e.columns.condition == main.condition
+        if e.columns.model != main.model and not e.columns.ablation_of and e.columns.condition == main.condition
     ]
     clips = []
     for number, clip in enumerate(headline.clips, 1):

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from iclal.errors import DataError
-from iclal.evaluation.answers import answer_shares, majority_baseline
-from iclal.evaluation.metrics import WordErrors, bootstrap_interval, exact_match, word_errors_each
+from iclal.evaluation.answers import is_repetition, is_transcription, majority_baseline
+from iclal.evaluation.metrics import Interval, WordErrors, bootstrap_interval, word_errors_each
 from iclal.evaluation.normalize import get_normalizer
-from iclal.evaluation.outcomes import Asked, Outcome
+from iclal.evaluation.outcomes import NORMALIZER, TRANSCRIPT_TASK, Asked, Outcome
 from iclal.evaluation.report.scores import CEILING_ABOVE_CHANCE
 
-TRANSCRIPT_TASK = "transcript"
-NORMALIZER = "librispeech"
+FEW_BLOCKS = 8  # below, resampling blocks alone says too little: one block would give a point
 MOST_VALUES = 24  # a break-down into more (hundreds of speakers) is left to `answers.jsonl`
 BREAK_DOWN_INPUTS = ("audio", "ceiling", "cascade", "cascade-ctc")
 
@@ -33,6 +32,7 @@ class Columns:
     language_model: str
     seed: int
     condition: str
+    ablation_of: str | None = None  # the model whose queries and controls this altered copy of it shares
 
     def row(
         self,
@@ -44,10 +44,10 @@ class Columns:
         denominators: Sequence[float] | None = None,
         condition: str | None = None,
     ) -> dict[str, Any]:
-        """A row of a mean (with denominators: of a ratio of sums), its interval resampling the blocks."""
+        """A row of a mean (with denominators: of a ratio of sums) with its interval."""
         total = sum(denominators) if denominators is not None else len(values)
         value = sum(values) / (total or 1)
-        low, high = bootstrap_interval(values, denominators, blocks=[query.owner for query in asked])
+        low, high = interval_of(values, asked, denominators)
         return {
             "model": self.model,
             "objective": self.objective,
@@ -64,6 +64,23 @@ class Columns:
             "high": max(high, value),
             "n": len(values),
         }
+
+
+def interval_of(
+    values: Sequence[float], asked: Sequence[Asked], denominators: Sequence[float] | None = None
+) -> Interval:
+    """The 95 % interval of a mean or ratio over queries: their blocks are resampled.
+
+    Where an utterance is asked about more than once, or the blocks are few, the utterances are resampled too and the
+    wider bounds count: asking about the same clips again must not look like knowing more.
+    """
+    blocks: list[Hashable] = [query.owner for query in asked]
+    utterances: list[Hashable] = [query.utterance.id for query in asked]
+    interval = bootstrap_interval(values, denominators, blocks=blocks)
+    if len(set(blocks)) >= FEW_BLOCKS and len(set(utterances)) == len(asked):
+        return interval
+    other = bootstrap_interval(values, denominators, blocks=utterances)
+    return Interval(min(interval.low, other.low), max(interval.high, other.high))
 
 
 def make_rows(outcomes: Iterable[Outcome], columns: Columns) -> list[dict[str, Any]]:
@@ -127,23 +144,25 @@ def _scores(
 def _shares(cell: tuple[str, int], input: str, outcomes: Sequence[Outcome], columns: Columns) -> list[dict[str, Any]]:
     """Shares of answers that are no answers. Transcribing is no fault where it is the task."""
     asked = [outcome.asked for outcome in outcomes]
-    transcribing = cell[0] != TRANSCRIPT_TASK and all(query.utterance.text is not None for query in asked)
-    each = [
-        answer_shares(
-            [outcome.answer],
-            [outcome.asked.utterance.text or ""] if transcribing else None,
-            [outcome.asked.references],
-        )
-        for outcome in outcomes
-    ]
+    empty = [float(not outcome.answer.strip()) for outcome in outcomes]
+    looping = [float(is_repetition(outcome.answer)) for outcome in outcomes]
     rows = [
-        columns.row(cell, input, "share-empty", [share.empty for share in each], asked),
-        columns.row(cell, input, "share-looping", [share.looping for share in each], asked),
+        columns.row(cell, input, "share-empty", empty, asked),
+        columns.row(cell, input, "share-looping", looping, asked),
     ]
-    if transcribing:
-        values = [share.transcribing or 0.0 for share in each]
-        rows.append(columns.row(cell, input, "share-transcribing", values, asked))
+    if cell[0] != TRANSCRIPT_TASK and all(query.utterance.text is not None for query in asked):
+        transcribing = [float(_merely_transcribes(outcome)) for outcome in outcomes]
+        rows.append(columns.row(cell, input, "share-transcribing", transcribing, asked))
     return rows
+
+
+def _merely_transcribes(outcome: Outcome) -> bool:
+    """Whether a wrong answer is what was said, or what the model itself writes when asked to transcribe.
+
+    Ears that transcribe badly are seen only by the latter. A right answer is not held against a model.
+    """
+    heard = (outcome.asked.utterance.text, outcome.own_transcript)
+    return not outcome.is_right and any(is_transcription(outcome.answer, text) for text in heard if text)
 
 
 def _guesses(cell: tuple[str, int], asked: Sequence[Asked], columns: Columns) -> list[dict[str, Any]]:
@@ -156,14 +175,14 @@ def _guesses(cell: tuple[str, int], asked: Sequence[Asked], columns: Columns) ->
 
 def chance_of(asked: Sequence[Asked]) -> list[float]:
     """For each query, what a blind guess gets: one of its candidates, or where there are none another's answer."""
-    answers = Counter(_key(query.references[0]) for query in asked if query.candidates is None)
+    answers = Counter(query.key(query.references[0]) for query in asked if query.candidates is None)
     others = sum(answers.values()) - 1
     values = []
     for query in asked:
         if query.candidates is not None:
             values.append(1 / len(query.candidates))
         else:
-            same = sum(answers[key] for key in {_key(reference) for reference in query.references})
+            same = sum(answers[key] for key in {query.key(reference) for reference in query.references})
             values.append((same - 1) / others if others > 0 else 0.0)
     return values
 
@@ -183,7 +202,7 @@ def majority_of(asked: Sequence[Asked]) -> list[float]:
         else majority_baseline([query.references for query in group])[0]
         for candidates, group in groups.items()
     }
-    return [float(exact_match(answers[query.candidates], query.references)) for query in asked]
+    return [float(query.is_right(answers[query.candidates])) for query in asked]
 
 
 def _parity(
@@ -222,26 +241,59 @@ def _paired(by_input: Mapping[str, Sequence[Outcome]], one: str, other: str) -> 
     return [(outcome, answered[outcome.asked.id]) for outcome in by_input.get(one, ()) if outcome.asked.id in answered]
 
 
+def minus_whole(outcomes: Iterable[Outcome], whole: Iterable[Outcome], columns: Columns) -> list[dict[str, Any]]:
+    """An ablation minus the model it is made of, through audio, paired by query and pooled over the shots of a task.
+
+    Metric "minus-whole" for exact answers, "wer-minus-whole" for the word errors of transcripts; a row stands at the
+    fewest shots.
+    """
+    known = {outcome.asked.id: outcome for outcome in whole if outcome.input == "audio"}
+    pairs: dict[str, list[tuple[Outcome, Outcome]]] = {}
+    for outcome in outcomes:
+        if outcome.input == "audio" and outcome.asked.id in known:
+            pairs.setdefault(outcome.asked.task, []).append((outcome, known[outcome.asked.id]))
+    rows = []
+    for task, own in pairs.items():
+        asked = [outcome.asked for outcome, _ in own]
+        cell = (task, min(query.shots for query in asked))
+        differences = [float(outcome.is_right) - float(other.is_right) for outcome, other in own]
+        rows.append(columns.row(cell, "audio", "minus-whole", differences, asked))
+        if task == TRANSCRIPT_TASK:
+            errors = word_errors_of([outcome for outcome, _ in own])
+            others = word_errors_of([other for _, other in own])
+            more = [float(one.errors - other.errors) for one, other in zip(errors, others, strict=True)]
+            words = [float(one.num_references) for one in errors]
+            rows.append(columns.row(cell, "audio", "wer-minus-whole", more, asked, words))
+    return rows
+
+
 def check_controls(
-    rows: Iterable[Mapping[str, Any]], beside: Iterable[Mapping[str, Any]] = (), left_out: Iterable[str] = ()
+    rows: Iterable[Mapping[str, Any]],
+    beside: Iterable[Mapping[str, Any]] = (),
+    left_out: Iterable[str] = (),
+    *,
+    ablation_of: str | None = None,
+    left_out_cells: Container[tuple[str, int, str]] = (),
 ) -> None:
     """Refuse few-shot numbers without their controls: no demonstrations, and every input of `CONTROLS`.
 
-    `beside` are the report's other rows: an ablation, named after its model ("ctc-no-residual" after "ctc"), may have
-    the model's controls. `left_out` are inputs that could not be made, as the report says.
+    Args:
+        beside: the report's other rows, where an ablation's controls are those of the model `ablation_of`.
+        left_out: inputs that could not be made, as the report says.
+        left_out_cells: the same for one (task, shots, input).
 
     Raises:
         DataError: naming the number and what it lacks.
     """
     rows, beside = list(rows), list(beside)
     found = {_control_key(row) for row in (*rows, *beside) if row["metric"] == "exact"}
-    models = {row["model"] for row in beside} | {row["model"] for row in rows}
     wanted = [input for input in CONTROLS if input not in set(left_out)]
     for row in rows:
         if row["metric"] != "exact" or row["input"] != "audio" or not row["shots"] or "=" in row["condition"]:
             continue
-        wholes = [model for model in models if row["model"] == model or row["model"].startswith(f"{model}-")]
-        needed = [(input, {"input": input}) for input in wanted] + [("no demonstrations", {"shots": 0})]
+        wholes = [row["model"], *([ablation_of] if ablation_of else [])]
+        needed = [(i, {"input": i}) for i in wanted if (row["task"], row["shots"], i) not in left_out_cells]
+        needed.append(("no demonstrations", {"shots": 0}))
         lacking = [
             name
             for name, change in needed
@@ -258,8 +310,3 @@ def _control_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """What a score and its control have in common, then shots and input."""
     same = ("model", "objective", "connector", "language_model", "task", "condition", "seed", "shots", "input")
     return tuple(row[column] for column in same)
-
-
-def _key(answer: str) -> str:
-    """What `exact_match` compares."""
-    return " ".join(answer.split()).casefold()

@@ -108,15 +108,21 @@ def sample_curves(seed: int = 7) -> dict[str, list[dict[str, Any]]]:
                 if name == "ctc"
                 else {"transcription": alignment}
             )
-            point: dict[str, Any] = {"step": step, "loss": sum(parts.values()), "parts": parts, "learning_rate": 1e-3}
+            rates = {"connector": 1e-3}
+            points.append(
+                {"kind": "train", "step": step, "loss": sum(parts.values()), "parts": parts, "learning_rate": rates}
+            )
             if step % 100 == 0:
-                point["validation"] = {"wer": 0.03 + 0.97 * fall, "exact": 0.94 * (1 - fall)}
-                point["listening"] = {
+                scores = {"wer": 0.03 + 0.97 * fall, "exact": 0.94 * (1 - fall)}
+                losses = {
                     "right": 0.3 + 4 * fall,
-                    "another": 4.3 + 1.5 * (1 - fall),
+                    "other": 4.3 + 1.5 * (1 - fall),
                     "silence": 4.2 + 0.4 * (1 - fall),
                 }
-            points.append(point)
+                points += [
+                    {"kind": "validation", "step": step, **scores},
+                    {"kind": "listening", "step": step, **losses},
+                ]
     return curves
 
 
@@ -167,12 +173,22 @@ def sample_report(folder: Path) -> dict[str, Any]:
     meta = {
         "command": "iclal evaluate --model runs/quickstart/model --grid full --out runs/quickstart",
         "seconds": 231.4,
-        "real_time_factor": 26.3,
+        "times_real_time": 26.3,
         "commit": "7d07799",
         "normaliser": {"name": "iclal-basic", "version": "1", "sha256": "9c1f…e07a"},
         "decoding": {"method": "greedy", "max_new_tokens": 64, "batch_size": 16, "repetition_stop": True},
         "digests": {"language_model": "sha256:5f0c9f3e11aa", "ears": {"ctc": "sha256:aa01", "linear": "sha256:bb02"}},
         "versions": {"python": "3.11.7", "torch": "2.13.0", "transformers": "5.23.0", "iclal": "0.1.0"},
     }
-    extras = {"training_curves": sample_curves(), "clips": sample_clips()}
+    counts = {"hits": 5_800, "substitutions": 150, "deletions": 50, "insertions": 4}
+    named = {"condition": "clean", "seed": 0, "shots": 0, "input": "audio"}
+    extras = {
+        "training_curves": sample_curves(),
+        "clips": sample_clips(),
+        "word_errors": [{"model": "ctc", **named, **counts}],
+        "cells": [
+            {"model": "ctc", "condition": "clean", "seed": 0, "task": "labels", "shots": 4, "queries": 400}
+            | {"clips": 180, "too_long": {"cascade": 2}, "left_out": []}
+        ],
+    }
     return {"rows": sample_rows(), "meta": meta, "extras": extras}

@@ -28,8 +28,20 @@ def test_page_of_a_whole_report_holds_every_section_and_nothing_from_outside(
     write_report_json(folder / "report.json", **report)
     write_html(folder / "report.json", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    for section in ("outcome", "table", "demonstrations", "training", "voices", "prefix", "clips", "paper", "method"):
+    for section in (
+        "outcome",
+        "table",
+        "errors",
+        "demonstrations",
+        "training",
+        "voices",
+        "prefix",
+        "clips",
+        "paper",
+        "method",
+    ):
         assert f'id="{section}"' in page
+    assert "400 queries about 180 clips" in page and "5,800" not in page and "6,000" in page
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", page)
     assert "http:" not in page and "https:" not in page and "@import" not in page
     assert page.count("data:audio/flac") == 2 and len(page) < 6_000_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,7 @@ from iclal.evaluation.report.words import percent
 
 _LISTENING_NAMES = {
     "right": "right clip",
-    "another": "another’s clip",
     "other": "another’s clip",
-    "shuffled": "another’s clip",
     "silence": "silence",
 }
 _LISTENING_STYLES = {"right clip": "s-audio", "another’s clip": "s-wrong-labels", "silence": "s-silence"}
@@ -48,7 +46,7 @@ def read_training_curve(metrics_jsonl: Path | str) -> list[dict[str, Any]]:
 
 
 def charts_by_model(extras: Mapping[str, Any], first: str) -> list[tuple[str, list[Chart]]]:
-    """Training charts by model, the headline model first; listening losses kept apart are laid in.
+    """Training charts by model, the headline model first.
 
     Raises:
         DataError: a point without a step.
@@ -56,9 +54,6 @@ def charts_by_model(extras: Mapping[str, Any], first: str) -> list[tuple[str, li
     curves: dict[str, list[Mapping[str, Any]]] = {
         name: list(points) for name, points in extras.get("training_curves", {}).items()
     }
-    for point in extras.get("listening", []):
-        losses = {name: value for name, value in point.items() if name not in ("model", "step")}
-        curves.setdefault(point.get("model", first), []).append({"step": point.get("step"), "listening": losses})
     for name, points in curves.items():
         for point in points:
             if not isinstance(point.get("step"), int | float):
@@ -70,16 +65,13 @@ def charts_by_model(extras: Mapping[str, Any], first: str) -> list[tuple[str, li
 def training_charts(points: Sequence[Mapping[str, Any]]) -> list[Chart]:
     """Loss, listening losses and validation of one model, from the first step logged.
 
-    `points` are dicts with `step`, `loss`, and what else was logged: parts of the loss (`parts` or `loss_...`),
-    `validation` and `listening` (nested, or spelled `validation_wer`, `listening/silence`). The lines of a run's
-    `metrics.jsonl` will do as they are. Other numbers (rates, memory) are not drawn.
+    `points` are lines of a run's `metrics.jsonl`. Numbers that are none of these (rates, memory) are not drawn.
     """
     lines: dict[str, dict[str, list[Point]]] = {"Loss": {}, "Listening": {}, "Validation": {}}
     for point in sorted(points, key=lambda point: point["step"]):
-        for key, value in _flatten(_nested(point)):
-            place = _place_curve(key)
-            if place is not None:
-                lines[place[0]].setdefault(place[1], []).append(Point(float(point["step"]), value))
+        for chart, name, value in _drawn(point):
+            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+                lines[chart].setdefault(name, []).append(Point(float(point["step"]), float(value)))
     if len(lines["Loss"]) == 2 and "all parts" in lines["Loss"]:
         only = next(name for name in lines["Loss"] if name != "all parts")
         if [p.value for p in lines["Loss"][only]] == [p.value for p in lines["Loss"]["all parts"]]:
@@ -91,13 +83,21 @@ def training_charts(points: Sequence[Mapping[str, Any]]) -> list[Chart]:
     return charts
 
 
-def _nested(point: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A line of `metrics.jsonl` (`kind`, `step`, values) as a point; other points as they are."""
+def _drawn(point: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """What of a log line is drawn: the chart, the name of the line in it, the value."""
     kind = point.get("kind", "train")
     if kind == "train":
-        return point
-    values = {name: value for name, value in point.items() if name not in ("kind", "step", "clock")}
-    return {"step": point["step"], kind: values} if kind in ("validation", "listening") else {"step": point["step"]}
+        yield "Loss", "all parts", point.get("loss")
+        for name, value in point.get("parts", {}).items():
+            yield "Loss", name, value
+    elif kind == "listening":
+        for name, title in _LISTENING_NAMES.items():
+            yield "Listening", title, point.get(name)
+    elif kind == "validation":
+        for name, value in point.items():
+            if name not in ("kind", "step", "clock"):
+                chart, title = ("Loss", f"validation {name}") if "loss" in name else ("Validation", name)
+                yield chart, METRIC_NAMES.get(title, title).replace("_", " "), value
 
 
 def _curve_chart(title: str, named: Mapping[str, Sequence[Point]]) -> Chart:
@@ -115,27 +115,3 @@ def _curve_chart(title: str, named: Mapping[str, Sequence[Point]]) -> Chart:
         "Validation": "Validation, generated freely",
     }[title]
     return Chart(heading, curves_chart(series, axis, heading, write), list(styles.items()))
-
-
-def _place_curve(key: str) -> tuple[str, str] | None:
-    """The chart and the line's name for a flattened key, or None where it is not drawn."""
-    normal = key.replace("/", ".").replace("_", ".")
-    head, _, rest = normal.partition(".")
-    rest = rest.replace(".", " ")
-    if head in ("listening", "listen"):
-        return "Listening", _LISTENING_NAMES.get(rest.split(" ")[0], rest)
-    if head in ("validation", "valid", "val"):
-        if "loss" in rest:
-            return "Loss", f"validation {rest}"
-        return "Validation", METRIC_NAMES.get(rest, rest)
-    if head in ("loss", "losses", "parts", "part"):
-        return "Loss", rest or "all parts"
-    return None
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, float]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            yield f"{prefix}{key}", float(value)

@@ -16,7 +16,14 @@ from iclal.evaluation.report.curves import charts_by_model
 from iclal.evaluation.report.names import INPUT_MEANINGS, INPUT_NAMES, LOWER_IS_BETTER, METRIC_NAMES, style
 from iclal.evaluation.report.report import Report, read_report
 from iclal.evaluation.report.scores import ModelId, Scores
-from iclal.evaluation.report.tables import compare_models, main_table, what_comes_through
+from iclal.evaluation.report.tables import (
+    SHARES,
+    compare_models,
+    main_table,
+    share_lines,
+    what_comes_through,
+    word_error_lines,
+)
 from iclal.evaluation.report.words import (
     PARITY_MOST,
     PARITY_NEARLY_ALL,
@@ -78,13 +85,16 @@ def _context(report: Report, run_folder: Path) -> dict[str, Any]:
     used_inputs = dict.fromkeys(row["input"] for row in report.rows)
     return {
         "headline": headline_words(scores),
-        "findings": outcome(scores),
+        "findings": outcome(scores, report.extras),
         "tiles": _tiles(scores, model, report.meta) if model else [],
         "model": model,
         "model_label": scores.label(model) if model else "",
         "condition": scores.condition,
         "through": what_comes_through(scores, model) if model else [],
         "table": table,
+        "word_errors": word_error_lines(report.extras.get("word_errors", [])),
+        "shares": share_lines(scores, model) if model else [],
+        "share_names": [METRIC_NAMES[metric] for metric in SHARES],
         "shots_charts": charts,
         "shots_legend": legend,
         "curves": charts_by_model(report.extras, scores.label(model) if model else ""),
@@ -126,11 +136,9 @@ def _tiles(scores: Scores, model: ModelId, meta: Mapping[str, Any]) -> list[Tile
         # The median: one task that a transcript cannot serve at all would carry a mean away.
         span = f"points, median of {len(differences)} tasks ({signed(differences[0])} to {signed(differences[-1])})"
         tiles.append(Tile("prefix minus cascade", signed(statistics.median(differences)), span))
-    factor = meta.get("real_time_factor")
-    if isinstance(factor, int | float) and factor > 0:
-        # Below 1 it is seconds of work per second of speech, the usual sense of the word.
-        speed = 1 / factor if factor < 1 else factor
-        tiles.append(Tile("speed", f"{speed:,.0f}×", "faster than real time"))
+    speed = meta.get("times_real_time")
+    if isinstance(speed, int | float) and speed > 0:
+        tiles.append(Tile("speed", f"{speed:,.3g}×", "real time, transcribing"))
     return tiles
 
 

@@ -140,6 +140,16 @@ class Scores:
                 differences[task] = sum((a.value - c.value) * a.n for a, c in pairs) / total
         return differences
 
+    def by_task(self, model: ModelId, metric: str, condition: str | None = None) -> dict[str, Score]:
+        """A metric's scores by task, through audio, at the fewest demonstrations: where pooled differences stand."""
+        wanted = (model, metric, "audio", condition or self.condition)
+        at: dict[str, int] = {}
+        for own, task, name, input, shots, where in self._scores:
+            if (own, name, input, where) == wanted:
+                at[task] = min(shots, at.get(task, shots))
+        ordered = _in_order(at, TASKS)
+        return {task: self._scores[model, task, metric, "audio", at[task], wanted[-1]] for task in ordered}
+
     def shots(self, task: str, model: ModelId | None = None, metric: str | None = None) -> list[int]:
         """The numbers of demonstrations that occur for a task, ascending, in the main condition."""
         return sorted(

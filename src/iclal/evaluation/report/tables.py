@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from iclal.evaluation.report.names import LOWER_IS_BETTER, METRIC_NAMES
+from iclal.errors import DataError
+from iclal.evaluation.report.names import INPUT_NAMES, LOWER_IS_BETTER, METRIC_NAMES
 from iclal.evaluation.report.rows import GUESSES, Row
 from iclal.evaluation.report.scores import ModelId, Score, Scores
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+SHARES = ("share-empty", "share-looping", "share-transcribing")
 
 _TERMINAL_HEADINGS = {
     "ceiling": "text",
@@ -66,6 +69,21 @@ class Through:
     parity: Score | None
 
 
+@dataclass(frozen=True)
+class WordErrorLine:
+    """The counts behind a word error rate."""
+
+    model: str
+    condition: str
+    shots: int
+    input: str
+    wer: float
+    words: int
+    substitutions: int
+    deletions: int
+    insertions: int
+
+
 def main_table(scores: Scores, model: ModelId) -> MainTable:
     """Tasks and shots down, inputs across; for the transcript word error rate and exact answers."""
     rows, used = [], []
@@ -112,6 +130,37 @@ def compare_models(scores: Scores, models: Sequence[ModelId]) -> Comparison:
             better = "lower" if metric in LOWER_IS_BETTER else "higher"
             rows.append((task, f"{METRIC_NAMES.get(metric, metric)}, {shots}-shot, {better} is better", cells))
     return Comparison([(scores.label(model), model) for model in models], rows)
+
+
+def word_error_lines(values: Sequence[Mapping[str, Any]]) -> list[WordErrorLine]:
+    """The counts behind the word error rates of audio, CTC's own text, and the ceiling.
+
+    Raises:
+        DataError: a line that lacks a count.
+    """
+    lines = []
+    for value in values:
+        try:
+            if value["input"] in ("audio", "cascade-ctc", "ceiling"):
+                counts = [int(value[name]) for name in ("substitutions", "deletions", "insertions")]
+                words = int(value["hits"]) + counts[0] + counts[1]
+                named = (str(value["model"]), str(value["condition"]), int(value["shots"]))
+                input = INPUT_NAMES[value["input"]]
+                lines.append(WordErrorLine(*named, input, sum(counts) / max(1, words), words, *counts))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"word errors in the report are not as they should be: {error!r} in {value}") from error
+    return lines
+
+
+def share_lines(scores: Scores, model: ModelId) -> list[tuple[str, int, Sequence[Score | None]]]:
+    """Per task and number of demonstrations, through audio: the shares of answers that are none (`SHARES`)."""
+    lines = []
+    for task in scores.tasks:
+        for shots in scores.shots(task, model, SHARES[0]):
+            cells = [scores.find(model, task, metric, "audio", shots) for metric in SHARES]
+            if any(cells):
+                lines.append((task, shots, cells))
+    return lines
 
 
 def what_comes_through(scores: Scores, model: ModelId) -> list[Through]:

@@ -6,8 +6,9 @@ test of the difference, so a small true difference may be left unclaimed, and a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from iclal.evaluation.report.rows import GUESSES
 from iclal.evaluation.report.scores import CEILING_ABOVE_CHANCE, ModelId, Score, Scores
@@ -17,6 +18,9 @@ Verdict: TypeAlias = Literal["yes", "no", "open", "fact"]
 # Where a parity is called "nearly all", and below which "much is lost".
 PARITY_NEARLY_ALL = 0.95
 PARITY_MOST = 0.80
+
+# Who does not hear the clip may be so much above the most frequent answer, by chance and habit.
+NEAR_MAJORITY = 0.03
 
 _ASKED = {
     "transcript": "transcripts",
@@ -86,16 +90,21 @@ def headline_words(scores: Scores) -> str:
     return f"Scores of {scores.label(model)}"
 
 
-def outcome(scores: Scores) -> list[Finding]:
-    """What the rows show about the headline model, in the order of interest. Empty without rows."""
+def outcome(scores: Scores, extras: Mapping[str, Any] | None = None) -> list[Finding]:
+    """What the rows show about the headline model, in the order of interest. Empty without rows.
+
+    `extras` are the report's; of them `cells` and `ablations` are told.
+    """
     model = scores.headline()
     if model is None:
         return []
     findings = [_hearing(scores, model)]
     findings += [_parity(scores, model, task) for task in scores.tasks if task != "transcript"]
-    findings += [_cascade(scores, model), _listening(scores, model)]
+    findings += [_cascade(scores, model), *_cascade_elsewhere(scores, model)]
+    findings += [_listening(scores, model), _guessing(scores, model)]
     findings += [_uses_demonstrations(scores, model, task) for task in scores.tasks]
-    findings += [_finishing(scores, model), _paper(scores, model)]
+    findings += [*_ablations(scores), _finishing(scores, model), _paper(scores, model)]
+    findings += _cautions(extras or {}, model)
     return [finding for finding in findings if finding is not None]
 
 
@@ -197,6 +206,124 @@ def _cascade(scores: Scores, model: ModelId) -> Finding | None:
         f"Beside writing a transcript first and reading that, in points over all demonstrations: {points}. "
         f"By the intervals: {'; '.join(words)}.",
     )
+
+
+def _cascade_elsewhere(scores: Scores, model: ModelId) -> list[Finding]:
+    """Prefix against cascade under the other conditions (noise): paired by query, pooled over shots."""
+    findings = []
+    for condition in scores.conditions:
+        if condition == scores.condition or "=" in condition:
+            continue
+        found = scores.by_task(model, "minus-cascade", condition)
+        found.pop("transcript", None)  # the cascade's transcript is the prefix's own
+        if found:
+            verdict, words = _weigh_differences(found)
+            findings.append(
+                Finding(
+                    f"Against its own cascade: {condition}",
+                    verdict,
+                    f"The same under “{condition}”, paired by query, in points with 95 % intervals: "
+                    f"{_differences(found)}. By the intervals: {words}.",
+                )
+            )
+    return findings
+
+
+def _differences(found: Mapping[str, Score]) -> str:
+    """ "questions +1.0 (−0.5 to +2.5), summary 0.0 (0.0 to 0.0)"."""
+    return ", ".join(
+        f"{task} {signed(100 * score.value)} ({signed(100 * score.low)} to {signed(100 * score.high)})"
+        for task, score in found.items()
+    )
+
+
+def _weigh_differences(found: Mapping[str, Score]) -> tuple[Verdict, str]:
+    """What paired differences show: better or worse only where the interval leaves zero out."""
+    better = [task for task, score in found.items() if score.low > 0]
+    worse = [task for task, score in found.items() if score.high < 0]
+    even = [task for task in found if task not in (*better, *worse)]
+    words = [
+        f"{name} {_few(tasks)}"
+        for name, tasks in (("better in", better), ("worse in", worse), ("no difference shown in", even))
+        if tasks
+    ]
+    return "no" if worse else "yes" if better else "open", "; ".join(words)
+
+
+def _ablations(scores: Scores) -> list[Finding]:
+    """Altered copies of a model beside it, paired by query, pooled over shots."""
+    findings = []
+    for altered in scores.models:
+        found = scores.by_task(altered, "minus-whole")
+        errors = scores.by_task(altered, "wer-minus-whole")
+        if not found:
+            continue
+        title = f"What a part is worth: {scores.label(altered)}"
+        if all(score.low == score.high == 0 for score in (*found.values(), *errors.values())):
+            text = f"Equal to the whole model: not one score of {_few(list(found))} differs."
+            findings.append(Finding(title, "fact", text))
+            continue
+        text = f"Beside the whole model, in points of exact answers, paired by query: {_differences(found)}."
+        if errors:
+            text += f" Word errors, in points, lower is better: {_differences(errors)}."
+        findings.append(Finding(title, "fact", f"{text} By the intervals: {_weigh_differences(found)[1]}."))
+    return findings
+
+
+def _guessing(scores: Scores, model: ModelId) -> Finding | None:
+    """Whether who hears another clip, or none, does no better than always giving the most frequent answer."""
+    near, above = [], []
+    shown = False
+    for task in scores.tasks:
+        for shots in scores.shots(task, model, "exact"):
+            majority = scores.find(model, task, "exact", "majority", shots)
+            for input, name in (("shuffled-audio", "another clip"), ("no-audio", "no sound")):
+                score = scores.find(model, task, "exact", input, shots)
+                if majority is None or score is None or task == "transcript":
+                    continue
+                points = 100 * (score.value - majority.value)
+                if score.value <= majority.value + NEAR_MAJORITY:
+                    near.append(points)
+                    continue
+                above.append(f"{task} at {shots}, {name} ({signed(points)})")
+                shown |= score.low > majority.value + NEAR_MAJORITY
+    if not near and not above:
+        return None
+    title = "Without the clip it only guesses"
+    limit = f"{100 * NEAR_MAJORITY:.0f} points"
+    if not above:
+        text = f"With another clip or none it is never more than {limit} above the most frequent answer "
+        return Finding(title, "yes", f"{text}({len(near)} scores, at most {signed(max(near))}).")
+    text = f"More than {limit} above the most frequent answer, in points: {_few(above)}."
+    if near:
+        text += f" Not so in {len(near)} of {len(near) + len(above)} scores."
+    if not shown:
+        text += " By the intervals none of it is shown."
+    return Finding(title, "no" if shown else "open", text)
+
+
+def _cautions(extras: Mapping[str, Any], model: ModelId) -> list[Finding]:
+    """What a reader must know of how the headline model was asked, where it is not the usual."""
+    repeated, too_long, left_out = [], [], []
+    for cell in extras.get("cells", []):
+        if cell["model"] != model.model:
+            continue
+        name = f"{cell['task']} at {cell['shots']}, {cell['condition']}"
+        if cell["clips"] < cell["queries"]:
+            repeated.append(f"{name} ({cell['queries']} queries about {cell['clips']} clips)")
+        too_long += [f"{name}, {input} ({count} of {cell['queries']})" for input, count in cell["too_long"].items()]
+        left_out += [f"{name}, {input}" for input in cell["left_out"]]
+    findings = []
+    if repeated:
+        text = f"More queries than clips that fit: {_few(repeated)}. Their intervals are as wide as the clips allow."
+        findings.append(Finding("Clips asked about again", "fact", text))
+    if too_long:
+        text = f"The model’s own transcripts made prompts longer than its positions; counted wrong: {_few(too_long)}."
+        findings.append(Finding("Transcripts without end", "fact", text))
+    if left_out:
+        text = f"All demonstrations have the same answer, so there are no wrong ones to show: {_few(left_out)}."
+        findings.append(Finding("Controls that could not be made", "fact", text))
+    return findings
 
 
 def _at(task: str, shots: list[int]) -> str:
