@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from program import digits
 
 from iclal.data.tasks import pattern, questions, summary, transcript
 from iclal.errors import DataError, SettingsError
+from iclal.evaluation.blocks import draw_blocks
 from iclal.evaluation.evaluate import Cell, EvaluationSettings, evaluate
 from iclal.evaluation.inputs import INPUTS
 from iclal.experiments.conditions import QUERIES, Condition, check_grid, evaluate_all, held_out, own_conditions
@@ -88,11 +90,46 @@ def test_an_utterance_is_heard_as_its_samples_stand_in_the_file(manifest: Path) 
         np.testing.assert_array_equal(own.hear(utterance).samples, samples)
 
 
-def test_what_has_no_audio_or_no_text_is_not_asked(manifest: Path, tmp_path: Path) -> None:
+def test_what_has_no_audio_or_no_text_is_not_asked_and_counted(manifest: Path, tmp_path: Path) -> None:
     ids = [json.loads(line)["id"] for line in manifest.read_text().splitlines()]
     (own,) = own_conditions(changed(manifest, tmp_path, [(0, "text"), (3, "audio")]), "quick")
     asked = {u.id for pool in (own.pools.queries, own.pools.demonstrations) for u in pool}
     assert asked == set(ids) - {ids[0], ids[3]}
+    assert own.left_out.keys() == {"lines without audio", "lines without text"}
+    assert all(told.startswith("1 of 12 (0.") for told in own.left_out.values())
+    assert own_conditions(manifest, "quick")[0].left_out == {}
+
+
+def test_a_clip_is_asked_about_once_a_cell_however_many_queries_are_wanted(
+    manifest: Path, models: dict[str, ICLAL], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (own,) = own_conditions(changed(manifest, tmp_path, [(0, "text")]), "quick")
+    (found,) = evaluate_all({"one": models["one"]}, [narrow(own, "own")], 208, seed=0, progress=False)
+    assert {(row["task"], row["n"]) for row in found.rows if row["condition"] == "own"} == {
+        ("questions", 6),
+        ("transcript", 6),
+    }
+    assert found.meta["queries"]["repeated"] == 0
+    assert found.meta["left_out"]["lines without text"] == own.left_out["lines without text"]
+    assert "note: left out are lines without text: 1 of 12" in capsys.readouterr().err
+
+
+def test_words_are_bound_to_facts_and_labels_that_both_pools_have_often_enough(tmp_path: Path) -> None:
+    lines = [
+        {"id": f"u{n}", "audio": "a.wav", "text": "one", "label": ("on", "off")[n // 2 % 2], "facts": {"name": f"n{n}"}}
+        for n in range(24)
+    ]
+    path = tmp_path / "manifest.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (own,) = own_conditions(path, "full")
+    assert [shots for task, shots in cells_of(own) if task == "labels"] == [0, 2, 4, 8]
+    cell = next(cell for cell in own.cells if (cell.task, cell.shots) == ("labels", 4))
+    blocks = list(draw_blocks(cell, own.pools, 100, seed=0, repeat=False))
+    assert "label" in blocks[0].episode.instruction and len(blocks[0].episode.groups) == 2
+    shown = {(item.clip.label, item.answer) for item in blocks[0].demonstrations}
+    assert len(shown) == 2 and {answer for _, answer in shown} == set(blocks[0].episode.groups)
+    path.write_text("".join(json.dumps(line | {"label": "on"}) + "\n" for line in lines))
+    assert {task for task, _ in cells_of(own_conditions(path, "full")[0])} == {"transcript"}
 
 
 @pytest.mark.parametrize(("left", "asked"), [(4, True), (3, False)])
@@ -138,7 +175,7 @@ def test_half_the_published_wordings_may_be_new_and_all_are_used(task: ModuleTyp
 
 def narrow(condition: Condition, name: str, queries: int | None = None) -> Condition:
     cells = [cell for cell in condition.cells if (cell.task, cell.shots) in (("questions", 0), ("transcript", 0))]
-    return Condition(name, condition.pools, condition.hear, cells, ("audio", "ceiling"), queries)
+    return dataclasses.replace(condition, name=name, cells=cells, inputs=("audio", "ceiling"), queries=queries)
 
 
 def test_every_model_is_asked_the_same_under_every_condition(manifest: Path, models: dict[str, ICLAL]) -> None:

@@ -16,6 +16,7 @@ from iclal.data.manifest import Utterance, read_manifest, write_manifest
 from iclal.data.prepare import prepare
 from iclal.data.prompt import Text
 from iclal.errors import DataError, PromptError
+from iclal.experiments.conditions import own_conditions
 from iclal.model.inference import generate, score_targets, transcribe
 from iclal.training.batches import BatchBudget, Plan, Size
 from iclal.training.ears import read_speech
@@ -85,6 +86,22 @@ def test_a_users_manifest_is_kept_or_counted_with_validation_apart(tmp_path: Pat
     assert sum(len(p.utterances) + sum(p.dropped.values()) for p in parts) == len(told)
     seconds = sum(p.seconds + p.dropped_seconds for p in parts)
     assert seconds == pytest.approx(sum(u.duration_seconds or 0 for u in told))
+
+
+def test_a_users_manifest_to_evaluate_by_accounts_for_every_line_and_second(tmp_path: Path) -> None:
+    told = [Utterance(str(n), audio="0.wav", duration_seconds=1.0, text="words") for n in range(5)]
+    told += [Utterance(f"no text {n}", audio="0.wav", duration_seconds=1.5) for n in range(2)]
+    told.append(Utterance("no audio", text="words", duration_seconds=4.0))
+    told.append(Utterance("neither", duration_seconds=0.5))
+    write_manifest(tmp_path / "manifest.jsonl", told)
+    (condition,) = own_conditions(tmp_path / "manifest.jsonl", "quick")
+    assert condition.left_out == {"lines without audio": "2 of 9 (4.5 s)", "lines without text": "2 of 9 (3.0 s)"}
+    asked = [*condition.pools.queries, *condition.pools.demonstrations]
+    assert len(asked) + 2 + 2 == len(told)
+    assert sum(u.duration_seconds or 0 for u in asked) + 4.5 + 3.0 == sum(u.duration_seconds or 0 for u in told)
+    write_manifest(tmp_path / "few.jsonl", told[3:])
+    with pytest.raises(DataError, match=r"2 utterances with audio and text; .*lines without text: 2 of 6 \(3\.0 s\)"):
+        own_conditions(tmp_path / "few.jsonl", "quick")
 
 
 def test_a_clip_longer_than_any_batch_is_an_error_with_the_numbers() -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import dataclasses
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from iclal.audio.reading import Audio, read_audio
 from iclal.data.manifest import Utterance, read_manifest
-from iclal.data.tasks import questions, summary, transcript
+from iclal.data.tasks import labels, questions, summary, transcript
 from iclal.data.tasks.episode import Episode
+from iclal.data.world import names
 from iclal.errors import DataError, SettingsError
 from iclal.evaluation.evaluate import Cell, Evaluation, EvaluationSettings, Pools, evaluate
 from iclal.evaluation.inputs import INPUTS
 from iclal.model.model import ICLAL
 
 QUERIES = {"quick": 208, "full": 400}
+_LEAST_OF_A_VALUE = 5  # clips in each pool, for a value that demonstrations bind to a word
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class Condition:
     cells: Sequence[Cell]
     inputs: tuple[str, ...] = INPUTS
     queries: int | None = None  # a cell; None: as many as the grid's others
+    repeat: bool = True  # whether clips are asked about again where a cell has fewer that fit
+    left_out: Mapping[str, str] = field(default_factory=dict)  # what of the data is not asked, and why
 
 
 def check_grid(grid: str) -> None:
@@ -39,27 +46,36 @@ def check_grid(grid: str) -> None:
 
 
 def evaluate_all(
-    models: Mapping[str, ICLAL], conditions: Sequence[Condition], queries: int, seed: int, *, progress: bool = True
+    models: Mapping[str, ICLAL],
+    conditions: Sequence[Condition],
+    queries: int,
+    seed: int,
+    *,
+    ablation_of: str | None = None,
+    progress: bool = True,
 ) -> list[Evaluation]:
-    """Every model under every condition, asked the same queries."""
-    return [
-        evaluate(
-            model,
-            condition.cells,
-            condition.pools,
-            condition.hear,
-            EvaluationSettings(
+    """Every model under every condition, asked the same queries. What a condition leaves out is noted on stderr.
+
+    `ablation_of` is the name of the model of which the models are altered copies.
+    """
+    found = []
+    for condition in conditions:
+        for what, why in condition.left_out.items():
+            print(f"note: left out are {what}: {why}", file=sys.stderr)
+        for name, model in models.items():
+            settings = EvaluationSettings(
                 name=name,
                 condition=condition.name,
+                ablation_of=ablation_of,
                 queries=condition.queries or queries,
+                repeat=condition.repeat,
                 seed=seed,
                 inputs=condition.inputs,
-            ),
-            progress=progress,
-        )
-        for condition in conditions
-        for name, model in models.items()
-    ]
+            )
+            evaluation = evaluate(model, condition.cells, condition.pools, condition.hear, settings, progress=progress)
+            evaluation.meta["left_out"] |= condition.left_out
+            found.append(evaluation)
+    return found
 
 
 def held_out(task: Any) -> Callable[[Random], Episode]:
@@ -68,23 +84,40 @@ def held_out(task: Any) -> Callable[[Random], Episode]:
 
 
 def own_conditions(manifest: Path, grid: str) -> list[Condition]:
-    """A user's manifest: every other utterance is asked about, the others are there to demonstrate.
+    """A user's manifest: every other utterance is asked about, once a cell; the others are there to demonstrate.
+
+    Asked are transcripts; questions and summaries where they are; and where facts or labels have values often enough,
+    words bound to them by demonstrations alone.
 
     Raises:
         DataError: fewer than four utterances with audio and text.
     """
-    found = [u for u in read_manifest(manifest) if u.audio is not None and u.text is not None]
+    everything = list(read_manifest(manifest))
+    found = [_with_label(u) for u in everything if u.audio is not None and u.text is not None]
+    left_out = _left_out(everything)
     if len(found) < 4:
-        raise DataError(f"{manifest} has {len(found)} utterances with audio and text; at least 4 are needed")
+        told = "; ".join(f"{what}: {why}" for what, why in left_out.items())
+        raise DataError(
+            f"{manifest} has {len(found)} utterances with audio and text; at least 4 are needed"
+            f"{f' ({told})' if told else ''}"
+        )
     pools = Pools(found[::2], found[1::2])
-    tasks: dict[str, Any] = {"transcript": transcript}
+    makers: dict[str, Callable[[Random], Episode]] = {"transcript": held_out(transcript)}
     if min(sum(bool(u.questions) for u in pool) for pool in (pools.queries, pools.demonstrations)) >= 2:
-        tasks["questions"] = questions
+        makers["questions"] = held_out(questions)
     if min(sum(bool(u.summary) for u in pool) for pool in (pools.queries, pools.demonstrations)) >= 2:
-        tasks["summary"] = summary
+        makers["summary"] = held_out(summary)
+    if values := _bindable(pools):
+        label_words = names.name_list(60, "label", "test")
+        makers["labels"] = lambda rng: labels.episode(rng, label_words, values, 2, attributes=list(values))
     most = len(pools.demonstrations)
     shots = [k for k in {"quick": (0, 2), "full": (0, 1, 2, 4, 8)}[grid] if k <= most]
-    cells = [Cell(name, k, held_out(task)) for name, task in tasks.items() for k in shots]
+    cells = [
+        Cell(name, k, make)
+        for name, make in makers.items()
+        for k in shots
+        if name != "labels" or k != 1  # one demonstration cannot bind two words
+    ]
 
     def hear(utterance: Utterance) -> Audio:
         assert utterance.audio_path is not None
@@ -92,4 +125,39 @@ def own_conditions(manifest: Path, grid: str) -> list[Condition]:
             utterance.audio_path, start_seconds=utterance.start_seconds, duration_seconds=utterance.duration_seconds
         )
 
-    return [Condition("own", pools, hear, cells)]
+    return [Condition("own", pools, hear, cells, repeat=False, left_out=left_out)]
+
+
+def _left_out(utterances: Sequence[Utterance]) -> dict[str, str]:
+    """How many lines, and how long, lack audio (first) or text, as far as the manifest says; empty where none does."""
+    reasons = {
+        "lines without audio": [u for u in utterances if u.audio is None],
+        "lines without text": [u for u in utterances if u.audio is not None and u.text is None],
+    }
+    total = len(utterances)
+    return {
+        reason: f"{len(lacking)} of {total} ({sum(u.duration_seconds or 0.0 for u in lacking):.1f} s)"
+        for reason, lacking in reasons.items()
+        if lacking
+    }
+
+
+def _with_label(utterance: Utterance) -> Utterance:
+    """An utterance whose label is one of its facts, so that it can be bound as they are."""
+    if utterance.label is None:
+        return utterance
+    return dataclasses.replace(utterance, facts={"label": utterance.label} | utterance.facts)
+
+
+def _bindable(pools: Pools) -> dict[str, list[str]]:
+    """Facts with at least two values that both pools have often enough."""
+    both = [_counts(pool) for pool in (pools.queries, pools.demonstrations)]
+    values: dict[str, list[str]] = {}
+    for fact, value in sorted(both[0]):
+        if min(counts[fact, value] for counts in both) >= _LEAST_OF_A_VALUE:
+            values.setdefault(fact, []).append(value)
+    return {fact: own for fact, own in values.items() if len(own) >= 2}
+
+
+def _counts(pool: Iterable[Utterance]) -> Counter[tuple[str, str]]:
+    return Counter(pair for utterance in pool for pair in utterance.facts.items())

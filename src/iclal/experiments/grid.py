@@ -68,9 +68,11 @@ def ablations(
     found: list[Evaluation] = []
     try:
         connector.residual = None
-        found += evaluate_all({f"{name}-no-residual": model}, [narrow], queries, seed, progress=progress)
+        one = {f"{name}-no-residual": model}
+        found += evaluate_all(one, [narrow], queries, seed, ablation_of=name, progress=progress)
         connector.settings = settings.model_copy(update={"rows": "hard"})
-        found += evaluate_all({f"{name}-hard-rows": model}, [narrow], queries, seed, progress=progress)
+        one = {f"{name}-hard-rows": model}
+        found += evaluate_all(one, [narrow], queries, seed, ablation_of=name, progress=progress)
     finally:
         connector.residual, connector.settings = residual, settings
     return found
