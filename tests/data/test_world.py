@@ -265,13 +265,11 @@ def test_the_cast_says_what_is_heard() -> None:
         assert (casting.voice.pitch >= 90) == (casting.speaker == "child")
 
 
-def test_note_is_text_and_facts_and_can_be_taken_off() -> None:
+def test_note_is_text_and_facts() -> None:
     utterance = Utterance("a", text="mira lives in oslo.", facts={"who": "mira"})
     noted = voices.with_note(utterance, "woman", "", "noisy")
     assert noted.rich_text == "mira lives in oslo. [ woman noisy ]"
     assert noted.facts == {"who": "mira", "speaker": "woman", "surroundings": "noisy"}
-    assert voices.without_note(noted.rich_text) == utterance.text
-    assert voices.without_note("no note") == "no note"
     assert voices.with_note(utterance).voice is None
 
 

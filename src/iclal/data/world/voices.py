@@ -62,9 +62,3 @@ def with_note(utterance: Utterance, speaker: str = "", pace: str = "", surroundi
     assert all(value in NOTE_WORDS for value in told.values()), told
     note = f"[ {' '.join(told.values())} ]" if told else None
     return dataclasses.replace(utterance, voice=note, facts=utterance.facts | told)
-
-
-def without_note(text: str) -> str:
-    """The words of a rich transcript, its note left out."""
-    words, bracket, _ = text.partition("[")
-    return words.strip() if bracket else text
