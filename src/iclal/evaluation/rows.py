@@ -292,8 +292,8 @@ def check_controls(
         if row["metric"] != "exact" or row["input"] != "audio" or not row["shots"] or "=" in row["condition"]:
             continue
         wholes = [row["model"], *([ablation_of] if ablation_of else [])]
-        needed = [(i, {"input": i}) for i in wanted if (row["task"], row["shots"], i) not in left_out_cells]
-        needed.append(("no demonstrations", {"shots": 0}))
+        needed: list[tuple[str, dict[str, Any]]] = [("no demonstrations", {"shots": 0})]
+        needed += [(i, {"input": i}) for i in wanted if (row["task"], row["shots"], i) not in left_out_cells]
         lacking = [
             name
             for name, change in needed
