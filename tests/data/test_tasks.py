@@ -153,6 +153,19 @@ def test_voice_answers_are_candidates_and_words_of_the_note(attribute: str) -> N
     assert all(value in episode.instruction.split() for value in episode.candidates)
 
 
+def test_held_out_wordings_of_voice_are_others_and_a_limit_leaves_clips_out() -> None:
+    for attribute, known in voice.INSTRUCTIONS.items():
+        held_out = voice.HELD_OUT_INSTRUCTIONS[attribute]
+        assert len(held_out) == 2 and not {*known} & {*held_out}
+        episode = voice.episode(random.Random(0), attribute, voice.HELD_OUT_INSTRUCTIONS)
+        assert episode.instruction in held_out
+    adults = voice.episode(random.Random(0), "speaker", candidates=("man", "woman"))
+    clips = [Utterance(value, facts={"speaker": value}) for value in ("man", "child", "woman")]
+    solved = [adults.solve(clip, random.Random(0)) for clip in clips]
+    assert [item and item.answer for item in solved] == ["man", None, "woman"]
+    assert adults.candidates == ("man", "woman")
+
+
 def test_bound_voice_gives_arbitrary_words_for_parts_of_the_note() -> None:
     rng = random.Random(0)
     episode = voice.bound_episode(rng, names.name_list(9, "label"), voice.CANDIDATES, "surroundings")

@@ -78,7 +78,7 @@ def test_the_full_grid_goes_to_eight_demonstrations_and_four_ways(conditions: di
     }
     basic = {"transcript": [0], "questions": [0], "summary": [0]}
     assert shots_of(full["unseen-names"]) == shots_of(full["snr-5db"]) == basic
-    assert shots_of(full["notes"]) == {"voice": [0, 4]}
+    assert shots_of(full["notes"]) == {"voice": [0, 4], "voice-speaker": [0, 4]}
     honest = ("audio", "ceiling", "cascade")
     assert [c.inputs for c in full.values()] == [INPUTS, honest, (*honest, "cascade-ctc"), INPUTS]
     for condition in full.values():
@@ -113,12 +113,19 @@ def test_voice_is_asked_of_what_is_heard_both_ways() -> None:
     noisy = sum(u.facts["surroundings"] == "noisy" for u in pools.queries) / len(pools.queries)
     assert 0.4 < noisy < 0.6
     rng = Random(1)
-    make = world_test._bound_voice(pools)
+    _, bound, outright, bound_speaker = world_test.voice_cells(pools)
     for _ in range(40):
-        episode = make(rng)
+        episode = bound.make_episode(rng)
         assert episode.group is not None
         assert {episode.group(u) for u in pools.queries} >= set(episode.groups) and len(episode.groups) == 2
     assert {episode.candidates for episode in (voice.episode(rng) for _ in range(40))} == {*voice.CANDIDATES.values()}
+    # man or woman: adults alone are asked about and shown, at even odds
+    for cell in (outright, bound_speaker):
+        for block in draw_blocks(cell, pools, 64, seed=0):
+            heard = {item.clip.facts["speaker"] for item in (*block.queries, *block.demonstrations)}
+            assert heard == {"man", "woman"} and len(block.episode.candidates or ()) == 2
+    wordings = {outright.make_episode(rng).instruction for _ in range(60)}
+    assert wordings == {*voice.INSTRUCTIONS["speaker"], *voice.HELD_OUT_INSTRUCTIONS["speaker"]}
 
 
 # --- what is bound

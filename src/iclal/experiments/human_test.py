@@ -21,7 +21,6 @@ from iclal.training.recordings import read_utterance
 TEST_DIGIT_SPEAKERS = ("yweweler", "jackson")
 _CELLS = (Cell("transcript", 0, transcript.episode),)
 _INPUTS = ("audio", "ceiling", "cascade")
-_DEMONSTRATIONS = 2  # clips that are set aside, since a pool may not be empty; none is shown
 
 
 def human_conditions(data: Path, *, strings: int = 200, generated: int = 200, seed: int = 0) -> list[Condition]:
@@ -56,8 +55,7 @@ def no_speech_clips(data: Path, generated: int, seed: int) -> list[tuple[Utteran
 
 def _condition(name: str, clips: Sequence[tuple[Utterance, np.ndarray]]) -> Condition:
     samples = {utterance.id: heard for utterance, heard in clips}
-    utterances = [utterance for utterance, _ in clips]
-    pools = Pools(utterances[:-_DEMONSTRATIONS], utterances[-_DEMONSTRATIONS:])
+    pools = Pools([utterance for utterance, _ in clips], ())
 
     def hear(utterance: Utterance) -> Audio:
         return Audio(samples[utterance.id].astype(np.float32), source=utterance.id)

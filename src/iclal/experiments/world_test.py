@@ -15,6 +15,8 @@ from iclal.experiments.conditions import Condition, check_grid, held_out
 
 _POOL = {"quick": 260, "full": 640}  # utterances in each pool
 _LEAST_OF_A_VALUE = 5
+_ADULTS = ("man", "woman")
+_VOICE_WORDINGS = {name: voice.INSTRUCTIONS[name] + voice.HELD_OUT_INSTRUCTIONS[name] for name in voice.CANDIDATES}
 _HONEST = ("audio", "ceiling", "cascade")  # where controls stand elsewhere
 
 
@@ -32,8 +34,7 @@ def world_conditions(grid: str, seed: int, *, progress: bool = True) -> list[Con
     found.append(Condition("unseen-names", unseen, speech.hear, basic, _HONEST))
     found.append(Condition("snr-5db", clean, lambda u: speech.hear(u, snr_db=5.0), basic, (*_HONEST, "cascade-ctc")))
     noisy = _world_pools(size // 2, seed + 2, Taste((1, 4)), noisy_share=0.5, progress=progress)
-    voices = [Cell("voice", 0, lambda rng: voice.episode(rng)), Cell("voice", 4, _bound_voice(noisy))]
-    found.append(Condition("notes", noisy, speech.hear, voices))
+    found.append(Condition("notes", noisy, speech.hear, voice_cells(noisy)))
     return found
 
 
@@ -66,10 +67,20 @@ def bind(pools: Pools, ways: int) -> Callable[[Random], Episode]:
     return lambda rng: labels.episode(rng, label_words, values, ways)
 
 
-def _bound_voice(pools: Pools) -> Callable[[Random], Episode]:
+def voice_cells(pools: Pools) -> list[Cell]:
+    """What the words do not say, asked outright and bound by four demonstrations.
+
+    `voice` is any part of the note by turns, `voice-speaker` whether a man or a woman speaks, of adults alone.
+    """
     values = {attribute: _common_values(pools, attribute) for attribute in voice.CANDIDATES}
+    adults = {"speaker": [value for value in values["speaker"] if value in _ADULTS]}
     label_words = names.name_list(60, "label", "test")
-    return lambda rng: voice.bound_episode(rng, label_words, values)
+    return [
+        Cell("voice", 0, lambda rng: voice.episode(rng, None, _VOICE_WORDINGS)),
+        Cell("voice", 4, lambda rng: voice.bound_episode(rng, label_words, values)),
+        Cell("voice-speaker", 0, lambda rng: voice.episode(rng, "speaker", _VOICE_WORDINGS, _ADULTS)),
+        Cell("voice-speaker", 4, lambda rng: voice.bound_episode(rng, label_words, adults, "speaker")),
+    ]
 
 
 def _common_values(pools: Pools, attribute: str) -> list[str]:

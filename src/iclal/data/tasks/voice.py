@@ -18,18 +18,32 @@ INSTRUCTIONS = {
     "pace": ("is the speech slow or fast", "does the speaker talk slow or fast"),
     "surroundings": ("is the place quiet or noisy", "is it a quiet or a noisy place"),
 }
+HELD_OUT_INSTRUCTIONS = {
+    "speaker": ("is the speaker a man or a woman or a child", "say who speaks a man or a woman or a child"),
+    "pace": ("is the speaker slow or fast", "say is the speech slow or fast"),
+    "surroundings": ("say is the place quiet or noisy", "which is it a quiet or a noisy place"),
+}
 CANDIDATES = {"speaker": ("man", "woman", "child"), "pace": ("slow", "fast"), "surroundings": ("quiet", "noisy")}
 
 
-def episode(rng: random.Random, attribute: str | None = None) -> Episode:
-    """An episode that asks for one part of the voice note (drawn when None)."""
-    asked = attribute or rng.choice(list(INSTRUCTIONS))
+def episode(
+    rng: random.Random,
+    attribute: str | None = None,
+    instructions: Mapping[str, Sequence[str]] = INSTRUCTIONS,
+    candidates: Sequence[str] | None = None,
+) -> Episode:
+    """An episode that asks for one part of the voice note (drawn when None).
+
+    `candidates` limits it to clips with these values; by default all of the attribute's.
+    """
+    asked = attribute or rng.choice(list(instructions))
+    possible = tuple(CANDIDATES[asked] if candidates is None else candidates)
 
     def solve(utterance: Utterance, rng: random.Random) -> Item | None:
         value = utterance.facts.get(asked)
-        return None if value is None else Item(utterance, value)
+        return Item(utterance, value) if value in possible else None
 
-    return Episode("voice", rng.choice(INSTRUCTIONS[asked]), solve, candidates=CANDIDATES[asked])
+    return Episode("voice", rng.choice(instructions[asked]), solve, candidates=possible)
 
 
 def bound_episode(
