@@ -9,10 +9,11 @@ In a document stand, as comments that a reader does not see:
     <!-- table FILE MODEL -->  a report's main table of one model  <!-- /table -->
     <!-- tree -->  the wings and rooms of the package  <!-- /tree -->
 
-FILE is looked for in docs/results, then from the root of the project; while it is not there the figure reads "not
-measured yet". PLACE is a JSON pointer (`/wall_seconds`), or a row of a report: model/task/shots/input/condition/metric.
-FORMAT: `%` 97.3 %, `%i` with its interval, `.2` decimals, `+.2` with sign, `n` the row's count, `,` a whole number,
-`s` seconds, `MB` bytes as megabytes, `text`.
+FILE is looked for in docs/results, then from the root of the project; while it is not there the figure is a dash.
+PLACE is a JSON pointer (`/wall_seconds`), or a row of a report: model/task/shots/input/condition/metric, where the
+condition may hold slashes. FORMAT: `%` 97.3 %, `.2` decimals, `+.2` with sign, these with `i` behind them with the
+row's interval (`%i`, `+.2i`), `n` the row's count, `,` a whole number, `s` seconds, `MB` bytes as megabytes, `text`.
+With `?` at its end what the file may leave out: then, too, the figure is a dash.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path("docs") / "results"
 MISSING = "not measured yet"
+DASH = "–"
 CEILING_TOO_LOW = "none: the ceiling is too low"
 ROW_COLUMNS = ("model", "task", "shots", "input", "condition", "metric")
 TABLE_INPUTS = ("ceiling", "audio", "cascade", "shuffled-audio", "no-audio", "wrong-labels", "text-demos")
@@ -45,6 +47,10 @@ class SourceError(Exception):
     """A figure whose place is not in its file, or is not what its format wants."""
 
 
+class AbsentError(SourceError):
+    """A figure whose place is not in its file."""
+
+
 def documents(root: Path) -> list[Path]:
     """The documents that are rendered: those at the root and in docs."""
     return sorted([*root.glob("*.md"), *(root / "docs").glob("*.md")])
@@ -61,17 +67,23 @@ def number(root: Path, file: str, place: str, format: str) -> str:
     """One figure, written. Raises SourceError."""
     content = _read(root, file)
     if content is None:
-        return MISSING
+        return DASH
+    optional, format = format.endswith("?"), format.removesuffix("?")
     row: dict[str, Any] = {}
-    if place.startswith("/"):
-        value = _point(content, place, file)
-    else:
-        wanted = place.split("/")
-        if _has_no_parity(content, wanted):
-            return CEILING_TOO_LOW
-        row = _row(content, wanted, file)
-        value = row["value"]
-    if format in ("%i", "n") and not row:
+    try:
+        if place.startswith("/"):
+            value = _point(content, place, file)
+        else:
+            wanted = _columns(place)
+            if _has_no_parity(content, wanted):
+                return CEILING_TOO_LOW
+            row = _row(content, wanted, file)
+            value = row["value"]
+    except AbsentError:
+        if optional:
+            return DASH
+        raise
+    if (format == "n" or format.endswith("i")) and not row:
         raise SourceError(f"{file}#{place}: '{format}' needs a row of a report")
     try:
         return _format(value, format, row)
@@ -172,8 +184,15 @@ def _point(content: Any, pointer: str, file: str) -> Any:
         try:
             content = content[int(part)] if isinstance(content, list) else content[part]
         except (KeyError, IndexError, ValueError, TypeError) as error:
-            raise SourceError(f"{file} has nothing at {pointer}: no '{part}'") from error
+            raise AbsentError(f"{file} has nothing at {pointer}: no '{part}'") from error
     return content
+
+
+def _columns(place: str) -> list[str]:
+    """The columns of a row's place. Of them the condition alone may hold slashes ("notes/among=man/woman")."""
+    *others, rest = place.split("/", 4)
+    condition, slash, metric = rest.rpartition("/")
+    return [*others, condition, metric] if slash else [*others, rest]
 
 
 def _row(content: Any, wanted: list[str], file: str) -> dict[str, Any]:
@@ -182,7 +201,8 @@ def _row(content: Any, wanted: list[str], file: str) -> dict[str, Any]:
         raise SourceError(f"{file}#{'/'.join(wanted)}: a row is named {'/'.join(ROW_COLUMNS)}")
     found = [row for row in content["rows"] if [str(row[column]) for column in ROW_COLUMNS] == wanted]
     if len(found) != 1:
-        raise SourceError(f"{file} has {len(found)} rows {'/'.join(wanted)}; there must be one")
+        kind = SourceError if found else AbsentError
+        raise kind(f"{file} has {len(found)} rows {'/'.join(wanted)}; there must be one")
     return found[0]
 
 
@@ -202,10 +222,13 @@ def _format(value: Any, format: str, row: dict[str, Any]) -> str:
         "MB": lambda: f"{value / 1e6:.1f} MB",
         "text": lambda: str(value),
     }
-    if decimals := re.fullmatch(r"(\+?)\.(\d)", format):
-        return f"{value:{decimals[1]}.{decimals[2]}f}"
+    if decimals := re.fullmatch(r"(\+?)\.(\d)(i?)", format):
+        written = [
+            f"{v:{decimals[1]}.{decimals[2]}f}" for v in (value, *((row["low"], row["high"]) if decimals[3] else ()))
+        ]
+        return f"{written[0]} ({written[1]} to {written[2]})" if decimals[3] else written[0]
     if format not in formats:
-        raise SourceError(f"no format '{format}'; known are {', '.join(formats)}, .2, +.2")
+        raise SourceError(f"no format '{format}'; known are {', '.join(formats)}, .2, +.2, +.2i")
     return formats[format]()
 
 

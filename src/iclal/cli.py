@@ -299,7 +299,9 @@ def evaluate(
     names = _report_names(model)
     models = {name: Chosen(given, language_model, device).load() for name, given in names.items()}
     with writing(out):
-        path = run_grid(models, out, grid=grid, manifest=manifest, human=human, queries=queries, seed=seed)
+        path = run_grid(
+            models, out, grid=grid, manifest=manifest, human=human, queries=queries, seed=seed, places=names
+        )
     return _print_report(path, json)
 
 

@@ -16,7 +16,7 @@ from iclal.errors import DataError, SettingsError
 from iclal.evaluation.report.report import read_report
 from iclal.evaluation.report.rows import check_rows
 from iclal.experiments.conditions import Condition, evaluate_all, own_conditions
-from iclal.experiments.grid import ablations, run_grid
+from iclal.experiments.grid import ablations, run_grid, training_curves, untrained
 from iclal.model.connector import CTCConnector, CTCSettings, LinearSettings
 from iclal.model.model import ICLAL
 
@@ -143,6 +143,26 @@ def test_a_full_grid_of_a_manifest_has_more_demonstrations_and_no_ablations(
     assert report.meta["grid"] == "full"
 
 
+def test_the_curve_of_a_model_that_lies_in_a_run_is_found(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "model").mkdir(parents=True)
+    (run / "metrics.jsonl").write_text(json.dumps({"kind": "train", "step": 1, "loss": 2.0, "clock": 5}) + "\n")
+    places = {"run": str(run / "model"), "ctc": "ctc", "other": str(run)}
+    assert training_curves(places) == {"run": [{"kind": "train", "step": 1, "loss": 2.0}]}
+
+
+@pytest.mark.slow
+def test_ears_before_training_are_the_recipes_and_know_nothing(condition: Condition) -> None:
+    (found,) = untrained("ctc", "ctc", condition, 1, seed=0, progress=False)
+    assert (found.columns.model, found.columns.connector, found.columns.ablation_of) == ("ctc-step-0", "ctc", None)
+    assert {outcome.asked.task for outcome in found.outcomes} == {"transcript", "questions"}
+    assert {outcome.asked.shots for outcome in found.outcomes} == {0, 2}
+    heard = [o for o in found.outcomes if o.input == "audio" and o.asked.task == "transcript"]
+    assert heard and not any(outcome.is_right for outcome in heard)
+    (again,) = untrained("ctc", "ctc", condition, 1, seed=0, progress=False)
+    assert again.meta["digests"] == found.meta["digests"]
+
+
 # --- ablations
 
 
@@ -176,6 +196,21 @@ def test_each_ablation_answers_otherwise_where_it_hears_and_alike_where_it_reads
             own.append([o.token_ids for o in evaluation.outcomes if o.input == input and not o.asked.shots])
     assert answers["ceiling"][0] == answers["ceiling"][1] == answers["ceiling"][2]
     assert len({str(own) for own in answers["audio"]}) == 3
+
+
+def test_a_residual_that_is_zero_is_not_taken_out_and_the_report_says_so(
+    roomy: Path, condition: Condition, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = build_model(roomy, connector=CTCSettings())
+    assert isinstance(model.connector, CTCConnector) and model.connector.residual is not None
+    with torch.no_grad():
+        for parameter in model.connector.residual.widen.parameters():
+            parameter.zero_()
+    (hard,) = ablations("mine", model, condition, 1, seed=0, progress=False)
+    assert hard.columns.model == "mine-hard-rows"
+    told = "mine has no residual that is not zero"
+    assert hard.meta["left_out"]["ablation mine-no-residual"] == told
+    assert f"ablation mine-no-residual: {told}" in capsys.readouterr().err
 
 
 def state_of(model: ICLAL) -> tuple[object, object, dict[str, torch.Tensor]]:

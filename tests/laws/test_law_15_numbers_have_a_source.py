@@ -14,6 +14,7 @@ ROW = {
     "model": "ctc", "task": "questions", "shots": 2, "input": "audio", "condition": "clean", "metric": "exact",
     "value": 0.9731, "low": 0.95, "high": 0.99, "n": 1408,
 }  # fmt: skip
+BROKEN_DOWN = ROW | {"condition": "notes/among=man/woman", "value": 0.5}
 PLACE = "grid.json#ctc/questions/2/audio/clean/exact"
 
 
@@ -32,7 +33,9 @@ def root(tmp_path: Path) -> Path:
     """A small project with one report."""
     (tmp_path / "docs" / "results").mkdir(parents=True)
     (tmp_path / "src" / "iclal").mkdir(parents=True)
-    (tmp_path / "docs" / "results" / "grid.json").write_text(json.dumps({"rows": [ROW], "meta": {"seconds": 312.4}}))
+    (tmp_path / "docs" / "results" / "grid.json").write_text(
+        json.dumps({"rows": [ROW, BROKEN_DOWN], "meta": {"seconds": 312.4}})
+    )
     return tmp_path
 
 
@@ -54,7 +57,12 @@ def test_the_projects_documents_agree_with_their_sources(tool: Any) -> None:
         (PLACE, "+.3", "+0.973"),
         ("grid.json#/meta/seconds", ",", "312"),
         ("docs/results/grid.json#/rows/0/task", "text", "questions"),
-        ("absent.json#/anything", "%", "not measured yet"),
+        (PLACE, "+.3i", "+0.973 (+0.950 to +0.990)"),
+        (PLACE.replace("clean", "notes/among=man/woman"), "%", "50.0 %"),
+        (PLACE, "%i?", "97.3 % (95.0 to 99.0)"),
+        (PLACE.replace("audio", "cascade"), "%i?", "–"),
+        ("grid.json#/meta/commit", "text?", "–"),
+        ("absent.json#/anything", "%", "–"),
     ],
 )
 def test_a_figure_is_written_as_its_format_says(tool: Any, root: Path, place: str, format: str, written: str) -> None:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from iclal.evaluation.evaluate import Evaluation
 from iclal.evaluation.records import write_evaluations
+from iclal.evaluation.report.curves import read_training_curve
 from iclal.experiments.conditions import QUERIES, Condition, check_grid, evaluate_all, own_conditions
 from iclal.experiments.human_test import human_conditions
 from iclal.experiments.world_test import world_conditions
 from iclal.model.connector import CTCConnector
 from iclal.model.model import ICLAL
+from iclal.training.ears import build_model
+from iclal.training.recipe import read_recipe
+from iclal.training.run_folder import commit
 
 _ABLATED_INPUTS = ("audio", "ceiling")
+_UNTRAINED = ("ctc",)  # bundled models that are asked as they were before training, too
+_UNTRAINED_TASKS = ("transcript", "questions")
 
 
 def run_grid(
@@ -27,13 +37,16 @@ def run_grid(
     human: Path | None = None,
     queries: int | None = None,
     seed: int = 0,
+    places: Mapping[str, str] | None = None,
     extras: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Path:
     """Evaluate models (name in the report -> model) and write it all to `out`; returns the report.json.
 
-    Asked is the spoken world's test, or a manifest. The full grid adds the `ctc` connector's ablations;
-    `human` is the project's data folder, whose human speech and sounds without speech are then asked too.
+    Asked is the spoken world's test, or a manifest. The full grid adds the `ctc` connector's ablations and, of the
+    bundled `ctc`, what it was before training; `human` is the project's data folder, whose human speech and sounds
+    without speech are then asked too. `places` tells from where models were loaded: the training curve of a run's
+    model is shown.
 
     Raises:
         SettingsError: an unknown grid.
@@ -48,8 +61,38 @@ def run_grid(
     if grid == "full" and manifest is None:
         for name, model in models.items():
             evaluations += ablations(name, model, conditions[0], count, seed, progress=progress)
-    meta = {"grid": grid, "command": " ".join(["iclal", *sys.argv[1:]])}
-    return write_evaluations(out, evaluations, extras=extras, meta=meta)
+        for name, place in (places or {}).items():
+            if place in _UNTRAINED:
+                evaluations += untrained(name, place, conditions[0], count, seed, progress=progress)
+    meta = {"grid": grid, "command": shlex.join(["iclal", *sys.argv[1:]]), "commit": commit()}
+    curves = {"training_curves": training_curves(places or {})}
+    return write_evaluations(out, evaluations, extras=curves | dict(extras or {}), meta=meta)
+
+
+def training_curves(places: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
+    """The training curve of each model that lies in a run's folder, by its name in the report.
+
+    Raises:
+        DataError: a log that cannot be read.
+    """
+    logs = {name: Path(place).resolve().parent / "metrics.jsonl" for name, place in places.items()}
+    return {
+        name: read_training_curve(log)
+        for name, log in logs.items()
+        if Path(places[name]).resolve().name == "model" and log.is_file()
+    }
+
+
+def untrained(
+    name: str, recipe_name: str, condition: Condition, queries: int, seed: int, *, progress: bool = True
+) -> list[Evaluation]:
+    """A recipe's ears at step 0, as NAME-step-0: what there is to be heard before anything was learnt."""
+    recipe = read_recipe(recipe_name)
+    torch.manual_seed(recipe.train.seed)  # as a training begins
+    model = build_model(recipe).eval()
+    cells = [cell for cell in condition.cells if cell.shots in (0, 2) and cell.task in _UNTRAINED_TASKS]
+    narrow = Condition(condition.name, condition.pools, condition.hear, cells)
+    return evaluate_all({f"{name}-step-0": model}, [narrow], queries, seed, progress=progress)
 
 
 def ablations(
@@ -57,21 +100,26 @@ def ablations(
 ) -> Sequence[Evaluation]:
     """A `ctc` model without its residual, and with the embeddings of the best tokens as rows; nothing for others.
 
-    The model is left as it was.
+    A residual that is zero, as alignment alone leaves it, is not taken out: that would be the model itself, which the
+    report says in its place. The model is left as it was.
     """
     connector = model.connector
     if not isinstance(connector, CTCConnector):
         return []
     cells = [cell for cell in condition.cells if cell.shots in (0, 2)]
-    narrow = Condition(condition.name, condition.pools, condition.hear, cells, _ABLATED_INPUTS)
     residual, settings = connector.residual, connector.settings
+    says_nothing = residual is None or not any(weights.any() for weights in residual.widen.parameters())
+    left_out = {f"ablation {name}-no-residual": f"{name} has no residual that is not zero"} if says_nothing else {}
+    narrow = Condition(condition.name, condition.pools, condition.hear, cells, _ABLATED_INPUTS, repeat=condition.repeat)
     found: list[Evaluation] = []
     try:
         connector.residual = None
-        one = {f"{name}-no-residual": model}
-        found += evaluate_all(one, [narrow], queries, seed, ablation_of=name, progress=progress)
+        if not says_nothing:
+            one = {f"{name}-no-residual": model}
+            found += evaluate_all(one, [narrow], queries, seed, ablation_of=name, progress=progress)
         connector.settings = settings.model_copy(update={"rows": "hard"})
         one = {f"{name}-hard-rows": model}
+        narrow = dataclasses.replace(narrow, left_out=left_out)
         found += evaluate_all(one, [narrow], queries, seed, ablation_of=name, progress=progress)
     finally:
         connector.residual, connector.settings = residual, settings

@@ -26,6 +26,7 @@ from iclal.experiments.training import speech_for
 from iclal.experiments.world_test import world_conditions
 from iclal.training.ears import train_ears
 from iclal.training.recipe import EarsRecipe, read_recipe
+from iclal.training.run_folder import commit
 
 RECIPES = {"ctc": "quickstart-ctc", "linear": "quickstart-linear"}
 
@@ -64,6 +65,7 @@ def run_quickstart(
     meta = {
         "grid": "quick",
         "command": shlex.join(["iclal", *sys.argv[1:]]),
+        "commit": commit(),
         "quickstart_seconds": round(time.monotonic() - started, 1),
         "quickstart_peak_mb": round(_peak_mb() + sum(peak_mb for _, peak_mb in results)),
         "machine": {"cores": os.cpu_count(), "processes": len(recipes), "threads of each": 1},

@@ -93,7 +93,7 @@ def _session(step: int, changes: list[str]) -> dict[str, Any]:
         "from_step": step,
         "changes": changes,
         "command": sys.argv,
-        "commit": _commit(),
+        "commit": commit(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -108,7 +108,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the source tree this package runs from, with `+` if it has changes; None outside of git."""
     here = Path(__file__).parent
     try:
