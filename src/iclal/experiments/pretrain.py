@@ -36,7 +36,8 @@ def _recipe(kind: type[Any], out: Path, overrides: Sequence[str], resume: bool) 
     if resume and written.is_file():
         return kind.read(written, overrides)
     assert issubclass(kind, Settings)
-    return kind.build({}, overrides)
+    default = kind().model_dump(mode="json")  # whole: one value on top of `train` must not drop the others
+    return kind.build(default, overrides)
 
 
 def _write_reached(out: Path, result: FitResult, reached: Mapping[str, Any]) -> None:
