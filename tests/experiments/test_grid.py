@@ -61,6 +61,7 @@ def rows_of(rows: Sequence[dict[str, Any]], **wanted: object) -> list[dict[str, 
 # --- the whole
 
 
+@pytest.mark.slow
 def test_a_grid_is_its_evaluations_in_one_report(ctc: ICLAL, linear: ICLAL, manifest: Path, tmp_path: Path) -> None:
     models = {"mine": ctc, "other": linear}
     curves = {"training_curves": {"mine": [{"kind": "train", "step": 1, "loss": 2.0}]}}
