@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iclal.audio.pauses import split_at_pauses
+from iclal.audio.pauses import is_silent, split_at_pauses
 from iclal.audio.reading import SAMPLE_RATE, Audio, read_audio
+from iclal.audio.sounds import NON_SPEECH_KINDS, non_speech
 from iclal.errors import SettingsError
 
 SPEECH = Path(__file__).parents[2] / "data" / "librispeech" / "audio"
@@ -55,3 +56,18 @@ def test_ten_minutes_of_silence_are_cut_into_few_windows() -> None:
 def test_windows_too_short_are_refused(bad: float) -> None:
     with pytest.raises(SettingsError, match=f"at least 0.5, found {bad}"):
         split_at_pauses(Audio(np.zeros(10, np.float32)), bad)
+
+
+@pytest.mark.parametrize("kind", NON_SPEECH_KINDS)
+def test_sounds_without_speech_are_left_to_the_ears_to_judge(kind: str) -> None:
+    """What is counted in evaluations is what the model makes of them, not what this gate lets pass."""
+    sound = Audio(non_speech(np.random.default_rng(3), 1.0, kind))
+    assert is_silent(sound) == (kind == "silence")
+
+
+def test_silence_is_one_value_but_for_the_last_bits() -> None:
+    last_bits = np.random.default_rng(0).integers(-1, 2, 8_000).astype(np.float32) / 32768
+    assert is_silent(Audio(np.zeros(0, np.float32))) and is_silent(Audio(last_bits))
+    assert is_silent(Audio(last_bits + np.float32(0.01)))  # a converter's offset
+    speech = read_audio(sorted(SPEECH.glob("*.flac"))[0]).samples
+    assert not is_silent(Audio(speech * np.float32(1e-3 / np.abs(speech).max())))

@@ -10,7 +10,7 @@ from model_builders import build_model, noise
 from iclal.audio.reading import Audio
 from iclal.data.prompt import SlotText, Text
 from iclal.errors import ModelError, PromptError
-from iclal.model.connector import LinearSettings
+from iclal.model.connector import CTCSettings, LinearSettings
 from iclal.model.inference import generate, is_looping, score_candidates, transcribe, transcribe_greedily
 from iclal.model.model import ICLAL
 
@@ -118,6 +118,22 @@ def test_nothing_heard_is_no_speech_without_asking_the_language_model(
         transcript = model.transcribe(audio)
         assert (transcript.text, transcript.no_speech, transcript.finish_reason) == ("", True, "end")
         assert transcript.duration_seconds == audio.duration_seconds
+
+
+@pytest.mark.parametrize("connector", [CTCSettings(), LinearSettings()], ids=["ctc", "linear"])
+def test_where_nothing_was_recorded_nothing_is_said(parts: Path, connector: CTCSettings | LinearSettings) -> None:
+    """Digital silence and dither, also as one window among others."""
+    model = build_model(parts, connector=connector, window_seconds=1.0)
+    dither = np.random.default_rng(0).integers(-1, 2, 20_000).astype(np.float32) / 32768
+    for samples in (np.zeros(8_000, np.float32), dither, np.full(8_000, 0.01, np.float32)):
+        transcript = model.transcribe(Audio(samples))
+        assert (transcript.text, transcript.no_speech, transcript.finish_reason) == ("", True, "end")
+        assert transcript.segments[-1].end_seconds == transcript.duration_seconds
+    said = noise(12_000, 1).samples
+    transcript = model.transcribe(Audio(np.concatenate([said, np.zeros(40_000, np.float32), said])))
+    texts = [segment.text for segment in transcript.segments]
+    assert texts[0] and texts[-1] and "" in texts[1:-1]
+    assert transcript.text == " ".join(text for text in texts if text)
 
 
 def test_a_long_recording_is_heard_in_windows_whose_times_cover_it(parts: Path) -> None:

@@ -9,9 +9,10 @@ import torch
 from model_builders import build_language_model, build_model, noise
 from safetensors.torch import load_file, save_file
 
-from iclal.errors import ModelError
+from iclal.errors import ModelError, SettingsError
 from iclal.model import saving
 from iclal.model.connector import CTCSettings, LinearSettings
+from iclal.model.device import choose_device
 from iclal.model.language_model import LanguageModel
 from iclal.model.saving import load, save
 
@@ -79,6 +80,7 @@ def test_the_language_model_is_recognised_in_any_dtype_and_as_an_object(parts: P
 def test_bundled_models_are_found_by_name(parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saving, "ASSETS", tmp_path)
     monkeypatch.setattr(saving, "BUNDLED", {"ctc": tmp_path / "ears-ctc", "linear": tmp_path / "ears-linear"})
+    build_model(parts)
     shutil.copytree(parts / "lm-opt", tmp_path / "language-model")
     for connector in (CTCSettings(), LinearSettings()):
         model = build_model(parts, connector=connector)
@@ -87,6 +89,24 @@ def test_bundled_models_are_found_by_name(parts: Path, tmp_path: Path, monkeypat
     assert config["language_model"]["path"] == "bundled"
     assert load().settings.connector.kind == load("ctc").settings.connector.kind == "ctc"
     assert load("linear").settings.connector.kind == "linear"
+
+
+def test_a_device_is_chosen_by_name_and_one_that_is_not_there_is_refused(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    folder = save(build_model(parts), tmp_path / "model", language_model_path=parts / "lm-opt")
+    for name in ("auto", "cpu", torch.device("cpu")):
+        model = load(folder, device=name)
+        assert model.device == model.language_model.device == torch.device("cpu")
+    for name in ("cuda", "cuda:1", "cuda:one", "mps", "gpu", ""):
+        with pytest.raises(SettingsError, match=f"device '{name}' is not available here; use auto or one of cpu"):
+            load(folder, device=name)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert (choose_device("auto"), choose_device("cuda"), choose_device("cuda:1")) == ("cuda", "cuda", "cuda:1")
+    with pytest.raises(SettingsError, match="device 'cuda:2' is not available here; use auto or one of cuda, cpu"):
+        choose_device("cuda:2")
 
 
 def test_wrong_folders_are_refused_with_the_reason(parts: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Long recordings as windows, cut where it is quiet."""
+"""Long recordings as windows, cut where it is quiet; and windows in which nothing was recorded."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from iclal.errors import SettingsError
 _HOP_SAMPLES = 160  # 10 ms
 _SMOOTHING_HOPS = 25  # a quarter of a second: a pause between words, longer than a stop consonant
 _MIN_WINDOW_SECONDS = 0.5
+_SILENCE_SPAN = 1e-4  # peak to peak, three steps of 16 bit: dither, or a converter's offset
 
 
 def split_at_pauses(audio: Audio, max_seconds: float) -> list[tuple[float, float]]:
@@ -40,6 +41,14 @@ def split_at_pauses(audio: Audio, max_seconds: float) -> list[tuple[float, float
     if total:
         bounds.append(total)
     return [(start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in itertools.pairwise(bounds)]
+
+
+def is_silent(audio: Audio) -> bool:
+    """Whether nothing was recorded: all samples are one value, but for the last bits of 16.
+
+    Not a judgement about speech: quiet rooms, hum and noise are heard as anything else is.
+    """
+    return not audio.num_samples or float(np.ptp(audio.samples)) <= _SILENCE_SPAN
 
 
 def _smooth_energy(samples: np.ndarray) -> np.ndarray:

@@ -7,12 +7,17 @@ import torch
 from iclal.errors import SettingsError
 
 
-def choose_device(name: str) -> str:
-    """The device of "auto", "cpu", "cuda", "cuda:1" or "mps". Raises SettingsError for one that is not there."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return next(device for device, there in available.items() if there)
-    if not available.get(name.partition(":")[0], False):
-        known = ", ".join(device for device, there in available.items() if there)
-        raise SettingsError(f"device '{name}' is not available here; use auto or one of {known}")
-    return name
+def choose_device(device: str | torch.device) -> str:
+    """The device of "auto" (the best there is), "cpu", "cuda", "cuda:1" or "mps".
+
+    Raises:
+        SettingsError: one that is not there; names those that are.
+    """
+    counts = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
+    if str(device) == "auto":
+        return next(kind for kind, count in counts.items() if count)
+    kind, colon, number = str(device).partition(":")
+    if (colon and not number.isdecimal()) or int(number or 0) >= counts.get(kind, 0):
+        known = ", ".join(kind for kind, count in counts.items() if count)
+        raise SettingsError(f"device '{device}' is not available here; use auto or one of {known}")
+    return str(device)

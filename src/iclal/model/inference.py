@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from iclal.audio.pauses import split_at_pauses
+from iclal.audio.pauses import is_silent, split_at_pauses
 from iclal.audio.reading import Audio
 from iclal.data.manifest import Utterance
 from iclal.data.prompt import Item, Prompt, fill
@@ -202,8 +202,8 @@ def score_candidates(
 def transcribe(model: ICLAL, audios: Sequence[Audio], *, batch_size: int = BATCH_SIZE) -> list[Transcript]:
     """What is said in each recording. Long ones are heard in windows cut at pauses, each without the others.
 
-    A window in which nothing was heard (no row, e.g. CTC found only blanks) has no text; the language model is not
-    asked, as it would make something up.
+    A window in which nothing was recorded (digital silence), or nothing heard (no row, e.g. CTC found only blanks), has
+    no text; the language model is not asked, as it would make something up.
 
     Raises:
         PromptError, ModelError: as `generate`.
@@ -211,10 +211,9 @@ def transcribe(model: ICLAL, audios: Sequence[Audio], *, batch_size: int = BATCH
     windows = [_windows(model, audio) for audio in audios]
     with in_use(model):
         hearing = Hearing(model)
-        numbers = [[hearing.number(window) for _, _, window in own] for own in windows]
-        counts = hearing.hear(batch_size)
-        asked = [number for own in numbers for number in own if counts[number]]
-        prompts = [_transcription_prompt(model, hearing.audios[number]) for number in asked]
+        numbers = [[None if is_silent(window) else hearing.number(window) for _, _, window in own] for own in windows]
+        asked = [number for number, rows in enumerate(hearing.hear(batch_size)) if rows]
+        prompts = [transcription_prompt(model, hearing.audios[number]) for number in asked]
         answers = generate(model, prompts, batch_size=batch_size, hearing=hearing)
     heard = dict(zip(asked, answers, strict=True))
     nothing = Answer("", (), (), "end")
@@ -222,7 +221,7 @@ def transcribe(model: ICLAL, audios: Sequence[Audio], *, batch_size: int = BATCH
     for audio, own, own_numbers in zip(audios, windows, numbers, strict=True):
         segments = []
         for (start, end, _), number in zip(own, own_numbers, strict=True):
-            answer = heard.get(number, nothing)
+            answer = nothing if number is None else heard.get(number, nothing)
             segments.append(Segment(start, end, answer.text, answer.finish_reason))
         transcripts.append(_transcript(audio, tuple(segments)))
     return transcripts
@@ -242,6 +241,15 @@ def transcribe_greedily(model: ICLAL, audios: Sequence[Audio], *, batch_size: in
         hearing.hear(batch_size)
     texts = [[model.language_model.text(hearing.token_ids[number]) for number in own] for own in numbers]
     return [" ".join(text for text in own if text) for own in texts]
+
+
+def transcription_prompt(model: ICLAL, audio: Audio) -> Prompt:
+    """How the model was trained to be asked for a transcript of a clip that fits a window."""
+    instruction = model.settings.transcription_instruction
+    if instruction is None:
+        return (audio,)
+    example = model.settings.template.example("", instruction, [], Item(Utterance(""), ""))
+    return fill(example.prompt, lambda _: audio)
 
 
 def is_looping(token_ids: Sequence[int]) -> bool:
@@ -276,15 +284,6 @@ def _windows(model: ICLAL, audio: Audio) -> list[tuple[float, float, Audio]]:
     if len(windows) == 1:
         return [(*windows[0], audio)]
     return [(start, end, audio.cut(start, end)) for start, end in windows]
-
-
-def _transcription_prompt(model: ICLAL, audio: Audio) -> Prompt:
-    """How the model was trained to be asked for a transcript."""
-    instruction = model.settings.transcription_instruction
-    if instruction is None:
-        return (audio,)
-    example = model.settings.template.example("", instruction, [], Item(Utterance(""), ""))
-    return fill(example.prompt, lambda _: audio)
 
 
 def _transcript(audio: Audio, segments: tuple[Segment, ...]) -> Transcript:

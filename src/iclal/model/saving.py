@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 import iclal
 from iclal.errors import ModelError, SettingsError
+from iclal.model.device import choose_device
 from iclal.model.encoder import Encoder, EncoderSettings
 from iclal.model.hub import one_line, read_json
 from iclal.model.language_model import LanguageModel
@@ -104,13 +105,15 @@ def load(
     Args:
         path: a model folder, or the name of a bundled model, "ctc" (the default) or "linear".
         language_model: the language model or its folder; by default where the model's `config.json` says.
-        device: "cpu", "cuda", "cuda:1", "mps".
+        device: "cpu", "cuda", "cuda:1", "mps", or "auto": the best of these that there is.
         dtype: of the language model: "auto" (as stored; the bundled one float32), "float32", "bfloat16". Ears: float32.
 
     Raises:
         ModelError: no model folder, files missing or broken, weights that do not fit, or another language model than
             the ears were trained with (both digests are named).
+        SettingsError: a device that is not there.
     """
+    device = choose_device(device)
     folder = BUNDLED.get(str(path), Path(path)) if path is not None else BUNDLED["ctc"]
     settings = read_settings(folder)
     if not isinstance(language_model, LanguageModel):
