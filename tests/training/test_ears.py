@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import torch
 from model_builders import build_encoder, build_language_model
+from safetensors.torch import load_file
 
 from iclal.data.manifest import Utterance, write_manifest
 from iclal.errors import DataError, ModelError, SettingsError, TrainingError
 from iclal.experiments.listening import fsdd_digits
 from iclal.model.inference import transcribe_greedily
+from iclal.model.layout import lay_out, tokenize
 from iclal.model.saving import load
 from iclal.training.checkpoint import list_checkpoints, load_checkpoint, load_weights, module_digest
 from iclal.training.ears import School, Speech, Trained, build_model, estimate_ears, hold_out, read_speech, train_ears
@@ -133,6 +135,26 @@ def test_the_saved_model_is_the_chosen_checkpoint(trained: tuple[Trained, Path])
     assert saved.settings.transcription_instruction == "write"
 
 
+def test_no_tensor_of_the_language_model_is_in_a_checkpoint(trained: tuple[Trained, Path]) -> None:
+    """The files themselves: by name, by shape and by content."""
+    result, folder = trained
+    network = result.model.language_model.network
+    theirs = [t.detach() for t in network.state_dict().values() if t.numel() > 1 and float(t.float().std()) > 0]
+    ours = {name: list(tensor.shape) for name, tensor in result.model.state_dict().items()}
+    files = sorted((folder / "checkpoints").glob("step-*/*.safetensors"))
+    assert {path.name for path in files} == {"weights.safetensors", "optimizer.safetensors", "random.safetensors"}
+    for path in files:
+        tensors = load_file(path)
+        if path.name == "weights.safetensors":
+            assert {name: list(tensor.shape) for name, tensor in tensors.items()} == ours
+        if path.name == "optimizer.safetensors":
+            largest = max(tensors.values(), key=torch.Tensor.numel)
+            assert list(largest.shape) in ours.values()
+        for name, tensor in tensors.items():
+            assert "language_model" not in name and "network.model" not in name
+            assert not any(tensor.shape == other.shape and torch.equal(tensor, other) for other in theirs), name
+
+
 def test_a_resumed_run_is_the_unbroken_one(trained: tuple[Trained, Path], home: Path, tmp_path: Path) -> None:
     """With dropout, SpecAugment, augmentation and lessons: bit for bit."""
     unbroken, _ = trained
@@ -179,6 +201,55 @@ def test_batches_hold_every_clip_and_lesson_once_an_epoch_and_each_clip_one_soun
     assert all(
         (a.samples == b.samples).all() for a, b in zip(again.audios, school.draw(0, 0).content.audios, strict=True)
     )
+
+
+def test_batches_keep_within_the_rows_that_the_language_model_reads(home: Path) -> None:
+    objectives = {"transcription": 0.5, "distillation": 1.0}
+    teacher = {"examples": 12, "shots": [0, 1, 2]}
+    made = recipe(home, objectives=objectives, teacher=teacher, batch_rows=600, batch_seconds=30.0)
+    speech = Speech(digits(8), digits(2))
+    school = School(made, speech)
+    fewer = school.plan.batches_per_epoch
+    for number in range(fewer):
+        batch = school.draw(number, 0)
+        sizes = [school.plan.sizes[item].tokens for item in batch.ids]
+        assert len(sizes) * max(sizes) <= 600
+        content = batch.content
+        numbers = {id(audio): place for place, audio in enumerate(content.audios)}
+        with torch.no_grad():
+            rows_per_clip = [len(rows) for rows in school.model.prefixes(content.audios)]
+        read = sum(rows_per_clip)  # the transcription objective's prompts
+        for case in content.cases:
+            prompt = tokenize(case.prompt, school.model.language_model, lambda audio, n=numbers: n[id(audio)])
+            read += len(lay_out(prompt, rows_per_clip, case.answer.token_ids).rows)
+        assert 0 < read <= sum(sizes)
+    plenty = made.model_copy(update={"batch_rows": 100_000})
+    assert School(plenty, speech).plan.batches_per_epoch < fewer
+
+
+def test_alignment_alone_reads_no_rows_of_the_language_model(home: Path) -> None:
+    digests = {School(recipe(home, batch_rows=n), Speech(digits(), digits(2))).plan.digest() for n in (1, 8000)}
+    assert len(digests) == 1
+
+
+def test_activation_checkpointing_by_recipe_trains_the_same_ears(home: Path, tmp_path: Path) -> None:
+    """Validation and listening, which need the cache that checkpointing drops, run between the steps."""
+    reached, calls = [], []
+    for on in (False, True):
+        made = recipe(
+            home, activation_checkpointing=on, objectives={"transcription": 1.0}, connector={"kind": "linear"},
+            transcription_instruction=None, train={"steps": 2, "validate_every_steps": 1},
+        )  # fmt: skip
+        school = School(made, Speech(digits(), digits(2)))
+        layer = next(m for m in school.model.language_model.network.modules() if isinstance(m, torch.nn.Linear))
+        layer.register_forward_hook(lambda *_: calls.append(1))
+        school.loss(school.draw(0, 0)).sum.backward()
+        trained = train_ears(made, tmp_path / str(on), Speech(digits(), digits(2)), quiet=True)
+        assert not trained.model.language_model.is_checkpointing
+        reached.append((len(calls), module_digest(trained.model)))
+        calls.clear()
+    assert [count for count, _ in reached] == [1, 2]  # forward; forward and again, backwards
+    assert reached[0][1] == reached[1][1]
 
 
 def test_a_frozen_encoder_stays_as_it_was(home: Path, tmp_path: Path) -> None:

@@ -21,7 +21,14 @@ from iclal.training.checkpoint import load_weights, module_digest
 from iclal.training.dry_run import estimate
 from iclal.training.train import FitResult, SimpleBatch, StepLoss, TrainSettings, fit
 
-QUICK = {"steps": 6, "threads": 1, "log_every_steps": 1, "validate_every_steps": 2, "tensorboard": False}
+QUICK = {
+    "steps": 6,
+    "threads": 1,
+    "log_every_steps": 1,
+    "validate_every_steps": 2,
+    "tensorboard": False,
+    "draw_ahead": 0,
+}
 
 
 class Recipe(Settings):
@@ -239,6 +246,8 @@ def test_stopped_by_time_again_and_again_it_ends_like_the_run_in_one_go(tmp_path
         result = parts.fit(tmp_path / "parts", settings, validate=lambda step: {"wer": 1.0}, resume=True)
         assert result.step == session + 1
         assert result.finish_reason == ("time" if session < 5 else "finished")
+        assert parts.drawn == [(session + n, 0) for n in range(len(parts.drawn))]  # each once
+        assert session < session + len(parts.drawn) <= min(session + 3, 6)  # two ahead at most, none behind the end
     assert module_digest(whole.network) == module_digest(parts.network)
 
     def timeless(folder: Path) -> list[dict[str, Any]]:
@@ -281,7 +290,7 @@ def test_a_folder_with_a_run_and_a_changed_run_are_refused_with_what_differs(tmp
     Task().fit(tmp_path, {"max_minutes": 1e-9}, digests={"data": "abc"})
     with pytest.raises(TrainingError, match="already holds a run: go on with it by --resume"):
         Task().fit(tmp_path)
-    with pytest.raises(TrainingError, match=r"train\.micro_batches: 1 in the run, 3 now"):
+    with pytest.raises(TrainingError, match=r"train\.micro_batches: 1 in the run, 3 now; .*--accept-changes"):
         Task().fit(tmp_path, {"micro_batches": 3}, digests={"data": "abc"}, resume=True)
     with pytest.raises(TrainingError, match="digest of data: abc in the run, xyz now"):
         Task().fit(tmp_path, digests={"data": "xyz"}, resume=True)

@@ -21,7 +21,7 @@ from iclal.evaluation.metrics import total_word_errors
 from iclal.experiments.listening import human_speech, no_speech
 from iclal.model.encoder import Encoder, EncoderSettings
 from iclal.settings import Settings
-from iclal.training.batches import Ahead, BatchBudget, Plan, Size
+from iclal.training.batches import BatchBudget, Plan, Size
 from iclal.training.checkpoint import load_weights
 from iclal.training.recordings import UNCHANGED, Recordings
 from iclal.training.train import FitResult, OptimizerSettings, SimpleBatch, StepLoss, TrainSettings, fit
@@ -195,22 +195,21 @@ def pretrain(
         return SimpleBatch(HeardBatch(waveforms, texts), ids, {"audio_seconds": seconds})
 
     checks = check_speech()
-    with Ahead(draw, micro_batches) as ahead:
-        return fit(
-            model,
-            {"encoder": list(model.parameters())},
-            ahead,
-            lambda batch: _loss(model, batch.content),
-            recipe.train,
-            run_folder,
-            recipe=recipe,
-            validate=lambda step: _word_error_rates(model, checks),
-            choose=("wer_known_voices", "min"),
-            digests={"plan": plan.digest()},
-            resume=resume,
-            accept_changes=accept_changes,
-            quiet=quiet,
-        )
+    return fit(
+        model,
+        {"encoder": list(model.parameters())},
+        draw,
+        lambda batch: _loss(model, batch.content),
+        recipe.train,
+        run_folder,
+        recipe=recipe,
+        validate=lambda step: _word_error_rates(model, checks),
+        choose=("wer_known_voices", "min"),
+        digests={"plan": plan.digest()},
+        resume=resume,
+        accept_changes=accept_changes,
+        quiet=quiet,
+    )
 
 
 def check_speech(count: int = 64) -> dict[str, Recordings]:

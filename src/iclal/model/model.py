@@ -136,7 +136,6 @@ class ICLAL(nn.Module):
         layouts: Sequence[Layout],
         prefixes: Sequence[Tensor],
         *,
-        loss_on_demonstrations: bool = False,
         padding: Literal["left", "right"] = "right",
     ) -> TargetRows:
         """Scores at the rows that predict the targets; the output layer sees no other row. Differentiable.
@@ -146,8 +145,8 @@ class ICLAL(nn.Module):
         states = self.hidden(self.embed(layouts, prefixes), padding=padding)
         wanted, ids, examples = [], [], []
         for number, (layout, states_TH) in enumerate(zip(layouts, states, strict=True)):
-            rows = layout.loss_rows(loss_on_demonstrations)
-            assert all(row > 0 for row in rows), "a target needs a row in front of it"
+            rows = layout.target_rows
+            assert layout.num_prompt_rows > 0, "a target needs a row in front of it"
             wanted.append(states_TH[[row - 1 for row in rows]])
             ids += [layout.rows[row][0] for row in rows]
             examples += [number] * len(rows)

@@ -174,14 +174,17 @@ def _check_fit(sizes: Mapping[str, Size], budget: BatchBudget) -> None:
 class Ahead(Generic[AnyBatch]):
     """`draw_batch`, some batches ahead on a thread of its own, so that reading does not wait for training.
 
-    What comes out is the same: drawing is a function of (step, micro) and touches no global generator. Use as a context
-    manager, which ends the thread.
+    What comes out is the same: drawing is a function of (step, micro) and touches no global generator. Nothing behind
+    the last of `steps` is drawn. Use as a context manager, which ends the thread.
     """
 
-    def __init__(self, draw: Callable[[int, int], AnyBatch], micro_batches: int, ahead: int = 2) -> None:
+    def __init__(
+        self, draw: Callable[[int, int], AnyBatch], micro_batches: int, ahead: int = 2, *, steps: int | None = None
+    ) -> None:
         if ahead < 1:
             raise SettingsError(f"batches are drawn at least 1 ahead, not {ahead}; leave `Ahead` out to draw none")
         self._draw, self._micro_batches, self._ahead = draw, micro_batches, ahead
+        self._end = None if steps is None else steps * micro_batches
         threads = torch.get_num_threads()
         # OpenMP counts threads per calling thread: without this, each torch call in there would take all cores
         self._pool = ThreadPoolExecutor(1, "draw", initializer=lambda: torch.set_num_threads(threads))
@@ -192,7 +195,7 @@ class Ahead(Generic[AnyBatch]):
         for old in [n for n in self._coming if n < number]:
             self._coming.pop(old).cancel()
         for wanted in range(number, number + self._ahead + 1):
-            if wanted not in self._coming:
+            if wanted not in self._coming and (self._end is None or wanted < self._end):
                 self._coming[wanted] = self._pool.submit(self._draw, *divmod(wanted, self._micro_batches))
         return self._coming.pop(number).result()
 

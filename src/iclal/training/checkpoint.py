@@ -144,7 +144,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         TrainingError: there is none, or it is torn; says which file and how.
     """
     if problem := what_is_torn(folder):
-        raise TrainingError(f"{folder} cannot be used: {problem}; choose another checkpoint or resume the run without")
+        raise TrainingError(f"{folder} cannot be used: {problem}; choose another checkpoint")
     try:
         return Checkpoint(
             weights=tensors_from_bytes((folder / "weights.safetensors").read_bytes()),

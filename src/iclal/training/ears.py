@@ -14,25 +14,27 @@ import torch
 
 from iclal.audio.reading import SAMPLE_RATE, Audio
 from iclal.data.manifest import Utterance, read_manifest
-from iclal.data.prompt import Clip, Example, Item, Prompt, fill
+from iclal.data.prompt import Clip, Example, SlotText, fill
 from iclal.errors import DataError, ModelError
 from iclal.evaluation.metrics import total_word_errors
 from iclal.evaluation.normalize import get_normalizer
 from iclal.model.device import choose_device
 from iclal.model.encoder import Encoder
-from iclal.model.inference import score_targets, transcribe
+from iclal.model.inference import score_targets, transcribe, transcription_prompt
 from iclal.model.language_model import LanguageModel
+from iclal.model.layout import lay_out, tokenize, tokenize_target
 from iclal.model.model import ICLAL, ModelSettings
 from iclal.model.saving import ASSETS, load_tensors, save
-from iclal.training.batches import Ahead, BatchBudget, Plan, Size
+from iclal.training.batches import BatchBudget, Plan, Size
 from iclal.training.checkpoint import load_weights
 from iclal.training.dry_run import Estimate, estimate
 from iclal.training.lessons import draw_lessons
 from iclal.training.objectives import Case, EarsBatch, check_objectives, ears_loss
 from iclal.training.recipe import BUNDLED, EarsRecipe
 from iclal.training.recordings import UNCHANGED, Recordings
+from iclal.training.step import SimpleBatch, StepLoss
 from iclal.training.teacher import TeacherAnswer, teach
-from iclal.training.train import FitResult, SimpleBatch, fit
+from iclal.training.train import FitResult, fit
 
 _LONGEST_STRETCH = 1.15  # what augmentation may add to a clip's length
 
@@ -74,26 +76,25 @@ def train_ears(
         SettingsError, ModelError, DataError, TrainingError: what is amiss and what to do.
     """
     school = School(recipe, speech)
-    with Ahead(school.draw, recipe.train.micro_batches) as ahead:
-        result = fit(
-            school.model,
-            school.groups,
-            ahead,
-            lambda batch: ears_loss(school.model, batch.content, recipe.objectives),
-            recipe.train,
-            run_folder,
-            recipe=recipe,
-            validate=school.validate,
-            choose=("wer", "min"),
-            listen=school.listen,
-            frozen={"language model": school.model.language_model.network},
-            digests={"plan": school.plan.digest(), "recordings": speech.train.digest()},
-            worst=school.worst_batches(),
-            notes=speech.notes(),
-            resume=resume,
-            accept_changes=accept_changes,
-            quiet=quiet,
-        )
+    result = fit(
+        school.model,
+        school.groups,
+        school.draw,
+        school.loss,
+        recipe.train,
+        run_folder,
+        recipe=recipe,
+        validate=school.validate,
+        choose=("wer", "min"),
+        listen=school.listen,
+        frozen={"language model": school.model.language_model.network},
+        digests={"plan": school.plan.digest(), "recordings": speech.train.digest()},
+        worst=school.worst_batches(),
+        notes=speech.notes(),
+        resume=resume,
+        accept_changes=accept_changes,
+        quiet=quiet,
+    )
     load_weights(result.checkpoint, school.model)
     folder = run_folder / "model"
     place = BUNDLED if recipe.language_model == BUNDLED else Path(recipe.language_model)
@@ -104,11 +105,7 @@ def train_ears(
 def estimate_ears(recipe: EarsRecipe, speech: Speech) -> Estimate:
     """Memory and time that the recipe will take, found by a few steps without an update."""
     school = School(recipe, speech)
-
-    def loss(batch: SimpleBatch):
-        return ears_loss(school.model, batch.content, recipe.objectives)  # type: ignore[arg-type]
-
-    return estimate(school.model, school.groups, school.draw, loss, recipe.train, school.worst_batches())
+    return estimate(school.model, school.groups, school.draw, school.loss, recipe.train, school.worst_batches())
 
 
 def read_speech(recipe: EarsRecipe) -> Speech:
@@ -212,9 +209,13 @@ class School:
             if not speech.train.utterances:
                 raise DataError(f"no recording to train on is left: {'; '.join(speech.notes())}")
         self.lessons, self.answers = self._teach() if recipe.objectives.distillation else ({}, {})
-        sizes = {id: self._size([id]) for id in speech.train.utterances}
-        sizes |= {id: self._size(_clip_ids(example)) for id, example in self.lessons.items()}
-        budget = BatchBudget(max_frames=int(recipe.batch_seconds * SAMPLE_RATE), max_items=64)
+        sizes = {id: self._size(id) for id in [*speech.train.utterances, *self.lessons]}
+        read = any(size.tokens for size in sizes.values())
+        budget = BatchBudget(
+            max_frames=int(recipe.batch_seconds * SAMPLE_RATE),
+            max_tokens=recipe.batch_rows if read else None,
+            max_items=64,
+        )
         self.plan = Plan(sizes, budget, recipe.train.seed)
         self._check = [speech.validation.draw(id, 0, 0, UNCHANGED) for id in self._check_ids]
 
@@ -231,16 +232,28 @@ class School:
         named = {example.id: example for example in lessons}
         return named, {example.id: answer for example, answer in zip(lessons, answers, strict=True)}
 
-    def _size(self, clip_ids: Sequence[str]) -> Size:
-        samples = sum(self.speech.train.num_samples(id) for id in clip_ids)
-        return Size(frames=int(samples * _LONGEST_STRETCH))
+    def _size(self, id: str) -> Size:
+        """What a clip or lesson takes at most: samples that are heard, rows that the language model reads."""
+        lesson, recordings = self.lessons.get(id), self.speech.train
+        clip_ids = [id] if lesson is None else _clip_ids(lesson)
+        samples = [recordings.num_samples(clip) for clip in clip_ids]
+        heard = sum(self.model.max_rows(int(count * _LONGEST_STRETCH)) for count in samples)
+        rows = 0
+        if self.recipe.objectives.transcription:  # of every clip of the batch
+            end = self.model.settings.template.end
+            texts = [recordings.utterances[clip].text or "" for clip in clip_ids]
+            rows += heard + sum(len(tokenize_target(text, end, self.model.language_model)) for text in texts)
+        if lesson is not None:
+            without_clips = tokenize(fill(lesson.prompt, lambda _: SlotText("")), self.model.language_model)
+            rows += heard + len(lay_out(without_clips, [], self.answers[id].token_ids).rows)
+        return Size(frames=int(sum(samples) * _LONGEST_STRETCH), tokens=rows)
 
-    def draw(self, step: int, micro: int) -> SimpleBatch:
+    def draw(self, step: int, micro: int) -> SimpleBatch[EarsBatch]:
         """Batch `micro` of a step: clips and lessons, every clip drawn once."""
         number = step * self.recipe.train.micro_batches + micro
         return self._batch(self.plan.batch(number), number // self.plan.batches_per_epoch)
 
-    def _batch(self, ids: Sequence[str], epoch: int) -> SimpleBatch:
+    def _batch(self, ids: Sequence[str], epoch: int) -> SimpleBatch[EarsBatch]:
         recordings, seed = self.speech.train, self.recipe.train.seed
         clip_ids = [clip for id in ids for clip in (_clip_ids(self.lessons[id]) if id in self.lessons else [id])]
         audios = {id: recordings.draw(id, seed, epoch, self.recipe.augment) for id in dict.fromkeys(clip_ids)}
@@ -252,7 +265,19 @@ class School:
         content = EarsBatch([recordings.utterances[id] for id in audios], list(audios.values()), cases)
         return SimpleBatch(content, ids, {"audio_seconds": sum(audio.duration_seconds for audio in audios.values())})
 
-    def worst_batches(self) -> list[SimpleBatch]:
+    def loss(self, batch: SimpleBatch[EarsBatch]) -> StepLoss:
+        """A batch's loss by the recipe's objectives."""
+        if not self.recipe.activation_checkpointing:
+            return ears_loss(self.model, batch.content, self.recipe.objectives)
+        language_model = self.model.language_model
+        # Only the forward pass asks for it; and validation, which needs the cache, must find it off.
+        language_model.set_activation_checkpointing(True)
+        try:
+            return ears_loss(self.model, batch.content, self.recipe.objectives)
+        finally:
+            language_model.set_activation_checkpointing(False)
+
+    def worst_batches(self) -> list[SimpleBatch[EarsBatch]]:
         """The largest batches, to be tried before the first step."""
         return [self._batch(ids, 0) for ids in self.plan.worst_batches()]
 
@@ -278,17 +303,10 @@ class School:
         others = [*self._check[1:], *self._check[:1]]
         losses = {}
         for name, audios in (("right", self._check), ("other", others), ("silence", silence)):
-            prompts = [self._transcription_prompt(u, audio) for u, audio in zip(utterances, audios, strict=True)]
+            prompts = [transcription_prompt(self.model, audio) for audio in audios]
             scores = score_targets(self.model, prompts, [u.text or "" for u in utterances])
             losses[name] = -sum(map(sum, scores)) / sum(map(len, scores))
         return losses
-
-    def _transcription_prompt(self, utterance: Utterance, audio: Audio) -> Prompt:
-        instruction = self.model.settings.transcription_instruction
-        if instruction is None:
-            return (audio,)
-        example = self.model.settings.template.example("", instruction, [], Item(utterance, ""))
-        return fill(example.prompt, lambda _: audio)
 
 
 def _clip_ids(example: Example) -> list[str]:

@@ -59,6 +59,8 @@ class EarsRecipe(Settings):
     teacher: TeacherSettings = TeacherSettings()
     augment: Augment = QUIET
     batch_seconds: float = Field(default=40.0, gt=0)  # of audio, padded
+    batch_rows: int = Field(default=8000, gt=0)  # of the language model where it is run, padded
+    activation_checkpointing: bool = False  # recompute the language model's layers backwards: less memory, more time
     validation_clips: int = Field(default=48, gt=0)
     device: str = "auto"
     train: TrainSettings = TrainSettings(

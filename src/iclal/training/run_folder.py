@@ -65,7 +65,10 @@ def resume_run(
     if seed != run["seed"]:
         changes.append(f"seed: {run['seed']} in the run, {seed} now")
     if changes and not accept_changes:
-        raise TrainingError(f"{folder} was started otherwise and cannot go on like this: " + "; ".join(changes))
+        raise TrainingError(
+            f"{folder} was started otherwise and cannot go on like this: {'; '.join(changes)}; go on all the same by "
+            "--accept-changes, or choose another folder"
+        )
     with disk_errors(folder, "go on with a run"):
         if changes:
             replace_file(folder / "recipe.yaml", recipe.to_yaml().encode())

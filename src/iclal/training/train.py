@@ -66,7 +66,7 @@ class TrainSettings(Settings):
     max_minutes: float | None = Field(default=None, gt=0)  # of this session: then it saves and stops, to be resumed
     max_bad_steps: int = Field(default=5, gt=0)  # steps in a row that are not finite
     listening_margin: float = 0.05  # warn when another clip's loss is not above the right one's by this
-    draw_ahead: int = Field(default=0, ge=0)  # batches drawn ahead on a thread; 0 draws them in the loop
+    draw_ahead: int = Field(default=2, ge=0)  # batches drawn ahead on a thread; 0 draws them in the loop
     tensorboard: bool = True  # written when TensorBoard is installed
 
 
@@ -134,13 +134,14 @@ def fit(
     if resume and (run_folder / "run.json").exists():
         run.resume_from(resume, recipe, all_digests, accept_changes)
     elif isinstance(resume, Path):
-        raise TrainingError(f"{run_folder} holds no run; --resume with a checkpoint goes on with the run it is from")
+        raise TrainingError(f"{run_folder} holds no run, so it cannot go on from {resume}")
     else:
         start_run(run_folder, recipe, settings.seed, all_digests)
     with ExitStack() as stack:
         stack.callback(run.log.close)
         if settings.draw_ahead:
-            draw_batch = stack.enter_context(Ahead(draw_batch, settings.micro_batches, settings.draw_ahead))
+            ahead = Ahead(draw_batch, settings.micro_batches, settings.draw_ahead, steps=settings.steps)
+            draw_batch = stack.enter_context(ahead)
         return run.train(draw_batch, loss, validate, listen, worst, notes)
 
 
