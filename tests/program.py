@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -105,6 +106,37 @@ def digits(folder: Path, *, speakers: tuple[str, ...] = ("george", "jackson", "n
                 more = {"audio": audio, "questions": [question], "summary": line["text"]}
                 handle.write(json.dumps(kept | more) + "\n")
     return folder / "manifest.jsonl"
+
+
+_READ_ONLY: set[Path] = set()
+
+
+@contextlib.contextmanager
+def read_only_disk(folder: Path) -> Iterator[None]:
+    """Nothing can be written below `folder` in this process: what a disk mounted read-only does, for root too."""
+    if _refuse_writing not in _HOOKED:
+        sys.addaudithook(_refuse_writing)  # stays for good, and does nothing while no folder is read-only
+        _HOOKED.append(_refuse_writing)
+    _READ_ONLY.add(folder)
+    try:
+        yield
+    finally:
+        _READ_ONLY.discard(folder)
+
+
+_HOOKED: list[Callable[..., None]] = []
+
+
+def _refuse_writing(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _READ_ONLY or event not in ("open", "os.mkdir", "os.rename"):
+        return
+    path = arguments[1 if event == "os.rename" else 0]
+    if not isinstance(path, str | os.PathLike) or not any(folder in Path(path).parents for folder in _READ_ONLY):
+        return
+    if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        return
+    if event != "os.mkdir" or not Path(path).exists():
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ import pytest
 import soundfile
 import torch
 from model_builders import build_encoder, build_language_model
-from program import SPEECH, digits, full_disk, iclal, other_language_model, run, saved_model
+from program import DATA, SPEECH, digits, full_disk, iclal, other_language_model, read_only_disk, run, saved_model
 
 from iclal import load, read_audio
 from iclal.audio.speaking import Espeak
@@ -203,6 +203,26 @@ def test_an_array_needs_its_rate_and_an_utterance_in_training_its_recording(tmp_
     assert done.status == 1 and "none.wav does not exist" in done.error
 
 
+def test_a_place_without_the_human_speech_is_told_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outside of a checkout `data` is not there: the recipes of the bundled ears name it."""
+    monkeypatch.setenv("ICLAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    for verb, way_out in {
+        ("train", "linear"): "data.human=null",
+        ("train", "ctc", "--dry-run"): "data.human=null",
+        ("train", "ctc-align", "data.human=elsewhere"): "data.human=null",
+        ("pretrain", "encoder"): "data=FOLDER",
+        ("evaluate", "--human", "elsewhere"): "--human FOLDER",
+    }.items():
+        done = iclal(*verb)
+        assert done.status == 1
+        assert "no human speech at " in done.error and "speechocean762/manifest.jsonl" in done.error
+        assert way_out in done.error
+    assert not list(tmp_path.iterdir())
+
+
 # --- prompts and models
 
 
@@ -343,6 +363,58 @@ def test_a_full_disk_is_one_line_with_the_path_and_leaves_no_half_file(tmp_path:
         assert done.status == 1, verb
         assert "File too large" in done.error and "free space" in done.error and str(out) in done.error
     assert not [path for path in out.rglob("*") if path.is_file() and not path.name.endswith(".partial")]
+
+
+def test_a_read_only_disk_is_one_line_with_the_path(tmp_path: Path) -> None:
+    manifest = digits(tmp_path / "digits")
+    lm, encoder = build_language_model(tmp_path / "lm"), build_encoder(tmp_path / "encoder")
+    own = (f"language_model={lm}", f"encoder={encoder}", f"data.train={manifest}", "validation_clips=1")
+    out = tmp_path / "mounted" / "out"
+    out.mkdir(parents=True)
+    for verb in (
+        ("prepare", "digits", SPEECH.parents[2] / "fsdd", out / "corpus"),
+        ("world", "--as", "librispeech", out / "world", "--size", 4),
+        ("data", "split", manifest, out / "splits", "train=0.5", "test=0.5"),
+        ("data", "sample", manifest, out / "sample.jsonl", "--count", 12),
+        ("data", "merge", out / "merged.jsonl", manifest),
+        ("data", "show", manifest, "--out", out / "page.html"),
+        ("train", "own", *own, "train.steps=1", "--out", out / "run"),
+    ):
+        with read_only_disk(tmp_path / "mounted"):
+            done = iclal(*verb)
+        assert done.status == 1 and "Traceback" not in done.stderr, verb
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith("error: ") and str(out) in last and "Read-only file system" in last
+        assert "choose a" in last or "give the command again" in last
+    assert not list(out.iterdir())
+
+
+def test_a_full_disk_under_the_cache_is_one_line_for_all_that_speak(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Speech is made first: what cannot be kept is told before anything is trained."""
+    monkeypatch.setenv("ICLAL_CACHE", str(tmp_path / "cache"))
+    for verb in (
+        ("quickstart", "data.passages=2", "--out", tmp_path / "quickstart"),
+        ("pretrain", "encoder", f"data={DATA}", "passages=2", "--out", tmp_path / "encoder"),
+        ("world", "--as", "librispeech", tmp_path / "world", "--size", 4),
+    ):
+        with full_disk():
+            done = iclal(*verb)
+        assert done.status == 1 and "Traceback" not in done.stderr, verb
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith("error: ") and str(tmp_path) in last and "File too large" in last
+        assert "free space" in last
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_under_a_report_is_one_line(model: Path, tmp_path: Path) -> None:
+    manifest = digits(tmp_path / "digits")
+    with full_disk(2000):
+        done = iclal("evaluate", "--model", model, "--manifest", manifest, "--queries", 1, "--out", tmp_path / "out")
+    assert done.status == 1 and "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ") and str(tmp_path / "out") in last and "File too large" in last
 
 
 def test_a_disk_that_fills_up_in_training_is_one_line_and_the_run_can_go_on(tmp_path: Path) -> None:

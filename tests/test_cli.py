@@ -6,10 +6,12 @@ import contextlib
 import inspect
 import json
 import os
+import re
 import shutil
 import signal
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -314,6 +316,12 @@ def test_an_encoder_is_pretrained_by_command(tmp_path: Path) -> None:
     assert done.json["model"] == str(tmp_path / "encoder/model")
     assert done.json["finish_reason"] == "finished"
     assert Encoder.load(tmp_path / "encoder/model").width == 32
+    longer = ("pretrain", "encoder", "train.steps=2", "passages=7", "--out", tmp_path / "encoder", "--resume", "--json")
+    refused = iclal(*longer)
+    assert refused.status == 1 and "passages: 6 in the run, 7 now" in refused.stderr
+    assert "go on all the same by --accept-changes" in refused.stderr
+    gone_on = iclal(*longer, "--accept-changes")
+    assert (gone_on.status, gone_on.json["finish_reason"]) == (0, "finished")
 
 
 def test_the_doctor_names_everything_and_fails_where_something_needed_is_missing() -> None:
@@ -323,6 +331,10 @@ def test_the_doctor_names_everything_and_fails_where_something_needed_is_missing
     assert {"torch", "espeakng-loader", "devices", "bundled ears-ctc", "cache"} <= findings.keys()
     assert done.status == any(value.startswith("MISSING") for value in findings.values())
     assert len(iclal("doctor").stdout.splitlines()) == len(findings)
+    project = tomllib.loads((DATA.parent / "pyproject.toml").read_text())["project"]
+    optional = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *(optional[name][0] for name in ("synth", "eval", "media", "data", "track"))]
+    assert {re.split("[<>=]", each)[0] for each in wanted} <= findings.keys()
 
 
 # --- the program, as a process

@@ -43,6 +43,7 @@ LanguageModelFolder = Annotated[
 ]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1 or mps.")]
 Resume = Annotated[bool, Flag, Parameter(help="Go on with the run in --out.")]
+AcceptChanges = Annotated[bool, Flag, Parameter(help="Resume although recipe or data changed.")]
 
 
 @Parameter(name="*")
@@ -56,10 +57,9 @@ class Chosen:
 
     def load(self) -> ICLAL:
         """The model, ready. Raises as `iclal.load`."""
-        from iclal.model.device import choose_device
         from iclal.model.saving import load
 
-        return load(self.model, language_model=self.language_model, device=choose_device(self.device))
+        return load(self.model, language_model=self.language_model, device=self.device)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -102,7 +102,7 @@ def _end(error: BaseException) -> int:
 
 
 def transcribe(
-    audio: Annotated[tuple[str, ...], Parameter(help="Recordings of any length and format.")],
+    audio: Annotated[tuple[str, ...], Parameter(help="Recordings of any length: WAV, FLAC, Ogg, MP3 ...")],
     /,
     *,
     chosen: Chosen = Chosen(),
@@ -233,7 +233,7 @@ def train(
     *overrides: Annotated[str, Parameter(help="key=value, laid on top of the recipe.")],
     out: Annotated[Path, Parameter(help="The run folder.")] = Path("runs/train"),
     resume: Resume = False,
-    accept_changes: Annotated[bool, Parameter(negative="", help="Resume although recipe or data changed.")] = False,
+    accept_changes: AcceptChanges = False,
     dry_run: Annotated[bool, Flag, Parameter(help="Only estimate memory and time.")] = False,
     json: Json = False,
 ) -> int:
@@ -256,12 +256,18 @@ def train(
         estimate = estimate_ears(settings, speech)
         for text in speech.notes():
             note(text)
-        print_json(vars(estimate)) if json else print(estimate)
+        if json:
+            print_json(vars(estimate))
+        else:
+            print(estimate)
         return 0
     with writing(out):
         trained = train_ears(settings, out, speech, resume=resume, accept_changes=accept_changes)
     result = {"model": str(trained.folder), "step": trained.fit.step, **trained.fit.best_metrics}
-    print_json(result | {"finish_reason": trained.fit.finish_reason}) if json else print(trained.folder)
+    if json:
+        print_json(result | {"finish_reason": trained.fit.finish_reason})
+    else:
+        print(trained.folder)
     return 130 if trained.fit.finish_reason == "interrupted" else 0
 
 
@@ -295,8 +301,11 @@ def evaluate(
         iclal evaluate --model runs/mine/model --manifest test.jsonl --out runs/test
     """
     from iclal.experiments.grid import run_grid
+    from iclal.experiments.listening import check_data
 
     names = _report_names(model)
+    if human is not None:
+        check_data(human, "give its place (--human FOLDER), or leave --human out")
     models = {name: Chosen(given, language_model, device).load() for name, given in names.items()}
     with writing(out):
         path = run_grid(
@@ -354,6 +363,7 @@ def pretrain_language_model(
     *overrides: Annotated[str, Parameter(help="key=value, laid on top of the recipe.")],
     out: Annotated[Path, Parameter(help="The run folder; the model is in OUT/model.")] = Path("runs/language-model"),
     resume: Resume = False,
+    accept_changes: AcceptChanges = False,
     json: Json = False,
 ) -> int:
     """Train the tiny OPT on the world's text, from scratch; may go on over days.
@@ -361,17 +371,20 @@ def pretrain_language_model(
     Examples:
         iclal pretrain language-model train.max_minutes=60
         iclal pretrain language-model train.max_minutes=60 --resume
+        iclal pretrain language-model train.steps=20000 --resume --accept-changes
     """
     from iclal.experiments.pretrain import pretrain_language_model as run
 
     with writing(out):
-        return _print_pretrained(run(out, overrides, resume=resume), json)
+        folder = run(out, overrides, resume=resume, accept_changes=accept_changes)
+    return _print_pretrained(folder, json)
 
 
 def pretrain_encoder(
     *overrides: Annotated[str, Parameter(help="key=value, laid on top of the recipe.")],
     out: Annotated[Path, Parameter(help="The run folder; the model is in OUT/model.")] = Path("runs/encoder"),
     resume: Resume = False,
+    accept_changes: AcceptChanges = False,
     json: Json = False,
 ) -> int:
     """Train the tiny wav2vec 2.0 encoder on characters, without any language model.
@@ -385,7 +398,8 @@ def pretrain_encoder(
     from iclal.experiments.pretrain import pretrain_encoder as run
 
     with writing(out):
-        return _print_pretrained(run(out, overrides, resume=resume), json)
+        folder = run(out, overrides, resume=resume, accept_changes=accept_changes)
+    return _print_pretrained(folder, json)
 
 
 def doctor(*, json: Json = False) -> int:
@@ -425,7 +439,10 @@ def _print_report(path: Path, json: bool) -> int:
 def _print_pretrained(folder: Path, json: bool) -> int:
     """Where a pretrained model is and what it reached."""
     reached: dict[str, Any] = jsonlib.loads((folder / "reached.json").read_text(encoding="utf-8"))
-    print_json({"model": str(folder)} | reached) if json else print(folder)
+    if json:
+        print_json({"model": str(folder)} | reached)
+    else:
+        print(folder)
     return 130 if reached.get("finish_reason") == "interrupted" else 0
 
 

@@ -47,9 +47,12 @@ def prepare(
     overrides = [*options, *(f"{name.replace('-', '_')}={value}" for name, value in named.items())]
     wanted = corpus_module(corpus).Options.build({}, overrides, source=f"options of {corpus}")
     summary = run(corpus, source, out, wanted, workers=workers, copy=copy, synthesise=synthesise)
-    print_json(summary.to_json()) if json else print_table(table(summary))
-    if not json and (summary.dropped or summary.warnings):
-        print(f"problems: {out / 'problems.jsonl'}")
+    if json:
+        print_json(summary.to_json())
+    else:
+        print_table(table(summary))
+        if summary.dropped or summary.warnings:
+            print(f"problems: {out / 'problems.jsonl'}")
     return summary.exit_status(allow_dropped)
 
 
@@ -74,7 +77,10 @@ def world(
 
     with writing(out):
         found = write_world(as_, out, seed=seed, size=size)
-    print_json({"layout": as_, "folder": str(out), "seed": seed, "size": size}) if json else print(found)
+    if json:
+        print_json({"layout": as_, "folder": str(out), "seed": seed, "size": size})
+    else:
+        print(found)
     return 0
 
 
@@ -164,7 +170,10 @@ def show(
     page = out or manifest.with_suffix(".html")
     with writing(page):
         run(manifest, page, clips=clips, seed=seed)
-    print_json({"page": str(page)}) if json else print(page)
+    if json:
+        print_json({"page": str(page)})
+    else:
+        print(page)
     return 0
 
 

@@ -12,7 +12,23 @@ from pathlib import Path
 import iclal
 from iclal.audio.cache import cache_folder, cache_size_bytes
 
-_NEEDED = ("torch", "transformers", "numpy", "soundfile", "soxr", "pydantic", "cyclopts", "jiwer")
+_NEEDED = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "soundfile",
+    "soxr",
+    "pydantic",
+    "PyYAML",
+    "cyclopts",
+    "jiwer",
+    "rapidfuzz",
+    "rich",
+    "jinja2",
+    "markupsafe",
+)
 _EXTRAS = {
     "espeakng-loader": "synth",
     "rouge-score": "eval",

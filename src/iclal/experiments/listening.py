@@ -13,9 +13,28 @@ import numpy as np
 from iclal.audio.reading import SAMPLE_RATE, read_audio
 from iclal.audio.sounds import non_speech
 from iclal.data.manifest import Utterance
+from iclal.errors import DataError
 from iclal.training.recordings import Recordings, read_utterance
 
+CORPORA = ("esc10_nonspeech", "fsdd", "speechocean762")  # folders of the project's data folder that are read here
 TRAIN_DIGIT_SPEAKERS = ("george", "nicolas", "theo")  # yweweler and jackson are heard by no part but the test
+
+
+def check_data(data: Path, way_out: str) -> None:
+    """Refuse a folder that is not the project's data folder, before anything long is begun.
+
+    Args:
+        way_out: what to do about it, for the message.
+
+    Raises:
+        DataError: a corpus is not there.
+    """
+    missing = [corpus for corpus in CORPORA if not (data / corpus / "manifest.jsonl").is_file()]
+    if missing:
+        raise DataError(
+            f"no human speech at {data}: it lacks {', '.join(f'{corpus}/manifest.jsonl' for corpus in missing)}; the "
+            f"data folder comes with a checkout of the project, not with the package: {way_out}"
+        )
 
 
 def human_speech(data: Path, *, digit_strings: int, sentences: bool, seed: int = 0) -> Recordings:
@@ -84,9 +103,13 @@ def crying_babies(data: Path) -> list[Utterance]:
 
 
 def data_folder(folder: Path) -> Iterable[Utterance]:
-    """Utterances of a corpus of the data folder; fields of its own go to `extra`."""
+    """Utterances of a corpus of the data folder; fields of its own go to `extra`. Raises DataError where it is none."""
     known = {field.name for field in dataclasses.fields(Utterance)}
-    for line in (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines():
+    try:
+        lines = (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise DataError(f"no corpus of the project's data folder at {folder}: it has no manifest.jsonl") from error
+    for line in lines:
         values = json.loads(line)
         own = {name: values.pop(name) for name in list(values) if name not in known}
         yield Utterance.from_json(values | {"label": str(values.get("label")), "extra": own}, folder)

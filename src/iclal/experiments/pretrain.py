@@ -8,23 +8,38 @@ from pathlib import Path
 from typing import Any
 
 from iclal.experiments import encoder, language_model
+from iclal.experiments.listening import check_data
 from iclal.settings import Settings
 from iclal.training.train import FitResult
 
 
-def pretrain_language_model(out: Path, overrides: Sequence[str] = (), *, resume: bool = False) -> Path:
-    """Train the tiny language model in run folder `out`; returns its model folder, `out`/model."""
+def pretrain_language_model(
+    out: Path, overrides: Sequence[str] = (), *, resume: bool = False, accept_changes: bool = False
+) -> Path:
+    """Train the tiny language model in run folder `out`; returns its model folder, `out`/model.
+
+    Raises:
+        SettingsError, TrainingError: as `iclal.training.train.fit`; `accept_changes` goes on with a changed recipe.
+    """
     recipe = _recipe(language_model.LanguageModelRecipe, out, overrides, resume)
-    result = language_model.pretrain(recipe, out, resume=resume)
+    result = language_model.pretrain(recipe, out, resume=resume, accept_changes=accept_changes)
     language_model.export(recipe, result.checkpoint, out / "model")
     _write_reached(out, result, language_model.measure(recipe, result.checkpoint))
     return out / "model"
 
 
-def pretrain_encoder(out: Path, overrides: Sequence[str] = (), *, resume: bool = False) -> Path:
-    """Train the tiny encoder in run folder `out`; returns its model folder, `out`/model."""
+def pretrain_encoder(
+    out: Path, overrides: Sequence[str] = (), *, resume: bool = False, accept_changes: bool = False
+) -> Path:
+    """Train the tiny encoder in run folder `out`; returns its model folder, `out`/model.
+
+    Raises:
+        DataError: the recipe's `data` is not the project's data folder.
+        SettingsError, TrainingError: as `iclal.training.train.fit`; `accept_changes` goes on with a changed recipe.
+    """
     recipe = _recipe(encoder.EncoderRecipe, out, overrides, resume)
-    result = encoder.pretrain(recipe, out, resume=resume)
+    check_data(recipe.data, "give its place (data=FOLDER)")
+    result = encoder.pretrain(recipe, out, resume=resume, accept_changes=accept_changes)
     encoder.export(recipe, result.checkpoint, out / "model")
     _write_reached(out, result, result.best_metrics)
     return out / "model"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from iclal.data.world import speech
 from iclal.data.world.sentences import Taste
 from iclal.errors import SettingsError
-from iclal.experiments.listening import human_speech, no_speech
+from iclal.experiments.listening import check_data, human_speech, no_speech
 from iclal.training.ears import Speech, read_speech
 from iclal.training.recipe import EarsRecipe
 from iclal.training.recordings import Recordings
@@ -15,7 +15,8 @@ def speech_for(recipe: EarsRecipe, *, progress: bool = True) -> Speech:
     """The recipe's recordings, synthesised first where they are the world's.
 
     Raises:
-        SettingsError: no source of speech, or two. Else as `read_speech`.
+        SettingsError: no source of speech, or two.
+        DataError: `data.human` is not the project's data folder. Else as `read_speech`.
     """
     data = recipe.data
     if (data.train is None) == (data.passages is None):
@@ -26,6 +27,8 @@ def speech_for(recipe: EarsRecipe, *, progress: bool = True) -> Speech:
         )
     if data.passages is None:
         return read_speech(recipe)
+    if data.human is not None:
+        check_data(data.human, "give its place (data.human=FOLDER), or train without human speech (data.human=null)")
     train = Recordings(speech.speak_passages("ears", data.passages, data.seed, progress=progress))
     if data.human is not None:
         train.include(human_speech(data.human, digit_strings=data.digit_strings, sentences=False))
