@@ -30,12 +30,12 @@ STEPS_PER_POOL = 24
 ROW_TOKENS = (300, 1200)  # a row may pass its length by one document
 # How often which document is drawn. `several`: several questions about one clip.
 _KINDS = {
-    "transcript": 0.10,
+    "transcript": 0.09,
     "questions": 0.11,
-    "several": 0.18,
-    "summary": 0.15,
-    "pattern": 0.16,
-    "labels": 0.24,
+    "several": 0.14,
+    "summary": 0.13,
+    "pattern": 0.11,
+    "labels": 0.36,
     "voice": 0.06,
 }
 WORD_VALUES = {
@@ -65,7 +65,7 @@ class Stage:
 
     def label_words_around(self, rng: random.Random) -> int | None:
         """How many random words stand around the class word of a label clip; None for whole sentences."""
-        if rng.random() < (0.0 if self.share < 0.08 else 0.4 if self.share < 0.3 else 0.8):
+        if rng.random() < (0.0 if self.share < 0.08 else 0.25 if self.share < 0.6 else 0.6):
             return None
         return rng.randint(0, 0 if self.share < 0.06 else 3 if self.share < 0.12 else 9)
 
@@ -202,7 +202,10 @@ def _labels(pool: Pool, rng: random.Random) -> tuple[Episode, list[Utterance], i
     around = pool.stage.label_words_around(rng)
     ways = rng.choice((2, 2, 3, 4))
     values = pool.values if around is None else WORD_VALUES
-    episode = labels.episode(rng, pool.label_words, values, ways)
+    label_words = pool.label_words
+    if rng.random() < 0.5:  # words of one token: binding without spelling
+        label_words = rng.sample(_plain_words(), 20)
+    episode = labels.episode(rng, label_words, values, ways)
     passages = pool.single
     if around is not None:
         passages = _word_clips(rng, episode, around)
