@@ -26,7 +26,7 @@ class Settings(pydantic.BaseModel):
             SettingsError: unknown keys, wrong types, failed checks; all of them in one message.
         """
         for override in overrides:
-            values = _override(values, override)
+            values = _override(_with_section(values, override.partition("=")[0].split("."), cls), override)
         try:
             return cls.model_validate(values)
         except pydantic.ValidationError as error:
@@ -48,6 +48,23 @@ class Settings(pydantic.BaseModel):
     def to_yaml(self) -> str:
         """The settings as YAML that `read` takes back."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _with_section(values: dict[str, Any], path: Sequence[str], kind: type[Settings]) -> dict[str, Any]:
+    """`values` with the default of the section that `path` leads into, if it is not given: one key changes alone."""
+    head, *rest = (part.strip() for part in path)
+    field = kind.model_fields.get(head)
+    if (
+        not rest
+        or field is None
+        or not isinstance(field.annotation, type)
+        or not issubclass(field.annotation, Settings)
+    ):
+        return values
+    inner = values.get(head)
+    if inner is None and isinstance(field.default, Settings):
+        inner = field.default.model_dump(mode="json")
+    return values | {head: _with_section(inner, rest, field.annotation)} if isinstance(inner, dict) else values
 
 
 def _override(values: dict[str, Any], override: str) -> dict[str, Any]:

@@ -56,10 +56,8 @@ class EncoderRecipe(Settings):
     data: Path = Path("data")
     augment: Augment = LIGHT
     train: TrainSettings = TrainSettings(
-        steps=8000,
-        optimizer=OptimizerSettings(
-            name="muon", muon_except=("output",), learning_rate=2e-3, warmup_steps=200, decay_share=0.5
-        ),
+        steps=7600,
+        optimizer=OptimizerSettings(learning_rate=1e-3, warmup_steps=100, decay_share=0.4),
         log_every_steps=50,
         validate_every_steps=500,
         save_every_steps=None,

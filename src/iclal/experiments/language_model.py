@@ -50,8 +50,8 @@ class LanguageModelRecipe(Settings):
     unshifted_share: float = 0.3  # of documents that begin at position 0; the others anywhere they fit
     template: Template = Template()
     train: TrainSettings = TrainSettings(
-        steps=7000,
-        optimizer=OptimizerSettings(learning_rate=1.2e-3, weight_decay=0.05, warmup_steps=200, decay_share=0.5),
+        steps=9800,
+        optimizer=OptimizerSettings(learning_rate=1e-3, warmup_steps=100, decay_share=0.4),
         log_every_steps=50,
         validate_every_steps=500,
         save_every_steps=None,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from iclal.experiments import encoder, language_model
 from iclal.experiments.listening import check_data
 from iclal.settings import Settings
 from iclal.training.train import FitResult
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
 def pretrain_language_model(
@@ -45,14 +47,12 @@ def pretrain_encoder(
     return out / "model"
 
 
-def _recipe(kind: type[Any], out: Path, overrides: Sequence[str], resume: bool) -> Any:
+def _recipe(kind: type[AnySettings], out: Path, overrides: Sequence[str], resume: bool) -> AnySettings:
     """The run's own recipe when it is gone on with, else the default; `key=value` on top."""
     written = out / "recipe.yaml"
     if resume and written.is_file():
         return kind.read(written, overrides)
-    assert issubclass(kind, Settings)
-    default = kind().model_dump(mode="json")  # whole: one value on top of `train` must not drop the others
-    return kind.build(default, overrides)
+    return kind.build({}, overrides)
 
 
 def _write_reached(out: Path, result: FitResult, reached: Mapping[str, Any]) -> None:
