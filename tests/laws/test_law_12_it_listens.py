@@ -58,7 +58,7 @@ def test_a_report_whose_few_shot_numbers_lack_a_control_is_not_written(
     bare = Evaluation(found.columns, rows, found.outcomes, found.meta, found.clips, found.recordings, {})
     with pytest.raises(DataError, match=f"lacks {control}"):
         write_evaluations(tmp_path / "report", [bare])
-    assert not (tmp_path / "report").exists()
+    assert not (tmp_path / "report" / "report.json").exists()  # the answers are kept, the report is not written
 
 
 def test_what_the_ears_hear_changes_what_is_answered(found: Evaluation) -> None:
