@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
+from torch import Tensor, nn
 
 from iclal.errors import SettingsError
 
@@ -28,6 +29,15 @@ if TYPE_CHECKING:
     from transformers import OPTForCausalLM
 
 
+class Spaces(NamedTuple):
+    """Orthogonal subspaces beside the positions: H a head's width, D the model's, K kinds of words."""
+
+    content_HD: Tensor
+    back_HD: tuple[Tensor, ...]  # what stood 1, 2, 3 tokens before
+    kinds_KD: Tensor
+
+
+@torch.no_grad()
 def seed_induction(
     model: OPTForCausalLM,
     *,
@@ -48,69 +58,108 @@ def seed_induction(
         SettingsError: (hidden_size - position_width) is less than 4 head widths and a dimension a kind, there are more
             kinds than half a head is wide, or too few layers or heads.
     """
-    generator = torch.Generator().manual_seed(seed)
     decoder = cast(Any, model.model.decoder)
-    positions, tokens = decoder.embed_positions.weight, decoder.embed_tokens.weight
-    count, width = positions.shape
+    tokens = decoder.embed_tokens.weight
+    width = tokens.shape[1]
     head = width // model.config.num_attention_heads
-    rest = width - position_width
-    least_layers = 3 if kinds else 2
-    if rest < 4 * head + len(kinds) or len(decoder.layers) < least_layers or model.config.num_attention_heads < 3:
-        raise SettingsError(
-            f"hidden_size {width} leaves {rest} dimensions beside positions; 4 heads of {head} are needed, and "
-            f"{least_layers} layers of 3 heads and {len(kinds)} dimensions for kinds of words"
-        )
-    if len(kinds) > head // 2:
-        raise SettingsError(f"{len(kinds)} kinds of words; half a head of {head} holds {head // 2}")
+    _check_size(model, head, width - position_width, len(kinds))
 
+    generator = torch.Generator().manual_seed(seed)
     pairs = position_width // 2
     frequency = 2.5 * torch.exp(-math.log(500.0) * torch.arange(pairs) / (pairs - 1))
-    angle = torch.arange(count)[:, None] * frequency
-    with torch.no_grad():
-        positions.zero_()
-        positions[:, :position_width] = (
-            torch.stack([angle.sin(), angle.cos()], -1).reshape(count, position_width) * position_amplitude
-        )
-
-        basis = torch.linalg.qr(torch.randn(rest, rest, generator=generator))[0]
-        empty = torch.zeros(head, position_width)
-        content, *back = (torch.cat([empty, basis[:, i * head : (i + 1) * head].T], 1) for i in range(4))
-        tokens[:, :position_width] *= 0.3
-        tokens[:, position_width:] *= 1.5
-        directions = torch.cat([torch.zeros(len(kinds), position_width), basis[:, 4 * head :].T[: len(kinds)]], 1)
-        for direction, ids in zip(directions, kinds, strict=True):
-            tokens[list(ids)] += kind_amplitude * direction
-        for space in back:
-            tokens -= 0.6 * (tokens @ space.T) @ space
-        for layer in decoder.layers:
-            layer.fc2.weight *= 0.1
-            layer.self_attn.out_proj.weight *= 0.1
-
-        look, match = decoder.layers[0].self_attn, decoder.layers[1].self_attn
-        for h in range(3):
-            rows = slice(h * head, (h + 1) * head)
-            query, key = torch.zeros(head, width), torch.zeros(head, width)
-            for j in range(head // 2):
-                turn = float(frequency[j]) * (h + 1)
-                c, s = math.cos(turn), math.sin(turn)
-                key[2 * j, 2 * j] = key[2 * j + 1, 2 * j + 1] = 1
-                query[2 * j, 2 * j], query[2 * j, 2 * j + 1] = c, -s
-                query[2 * j + 1, 2 * j + 1], query[2 * j + 1, 2 * j] = c, s
-            look.q_proj.weight[rows], look.k_proj.weight[rows] = query * look_back_scale, key * look_back_scale
-            look.v_proj.weight[rows], look.out_proj.weight[:, rows] = content, back[h].T * 0.15
-        turn_a, turn_b = (torch.linalg.qr(torch.randn(head, head, generator=generator))[0] for _ in range(2))
-        for h, (second, third) in enumerate(((0.8, 0.6), (0.3, 0.0))):
-            rows = slice(h * head, (h + 1) * head)
-            match.q_proj.weight[rows] = (content + second * turn_a @ back[0] + third * turn_b @ back[1]) * match_scale
-            match.k_proj.weight[rows] = (back[0] + second * turn_a @ back[1] + third * turn_b @ back[2]) * match_scale
-            match.v_proj.weight[rows], match.out_proj.weight[:, rows] = content, content.T * 0.25
-        if kinds:
-            same, rows = decoder.layers[2].self_attn, slice(0, head)
-            wanted = torch.zeros(head, width)
-            wanted[: len(kinds)] = directions * kind_scale
-            for j in range(head // 4):  # the lowest frequencies turn so slowly that near places match best
-                wanted[head // 2 + 2 * j, position_width - 2 - 2 * j] = 1
-                wanted[head // 2 + 2 * j + 1, position_width - 1 - 2 * j] = 1
-            same.q_proj.weight[rows], same.k_proj.weight[rows] = wanted, wanted
-            same.v_proj.weight[rows], same.out_proj.weight[:, rows] = content, content.T * 0.25
+    _set_positions(decoder.embed_positions.weight, frequency, position_amplitude)
+    spaces = _divide(width - position_width, position_width, head, len(kinds), generator)
+    _set_tokens(tokens, position_width, spaces, kinds, kind_amplitude)
+    for layer in decoder.layers:
+        layer.fc2.weight *= 0.1
+        layer.self_attn.out_proj.weight *= 0.1
+    _look_back(decoder.layers[0].self_attn, frequency, spaces, look_back_scale)
+    _match(decoder.layers[1].self_attn, spaces, match_scale, generator)
+    if kinds:
+        _find_kind(decoder.layers[2].self_attn, position_width, spaces, kind_scale)
     return model
+
+
+def _check_size(model: OPTForCausalLM, head: int, rest: int, num_kinds: int) -> None:
+    """Raises SettingsError for a model that does not hold the circuit."""
+    least_layers = 3 if num_kinds else 2
+    layers, heads = model.config.num_hidden_layers, model.config.num_attention_heads
+    if rest < 4 * head + num_kinds or layers < least_layers or heads < 3:
+        raise SettingsError(
+            f"hidden_size {model.config.hidden_size} leaves {rest} dimensions beside positions; 4 heads of {head} are "
+            f"needed, and {least_layers} layers of 3 heads and {num_kinds} dimensions for kinds of words"
+        )
+    if num_kinds > head // 2:
+        raise SettingsError(f"{num_kinds} kinds of words; half a head of {head} holds {head // 2}")
+
+
+def _set_positions(positions: Tensor, frequency: Tensor, amplitude: float) -> None:
+    """Sinusoids in the first dimensions, a pair each frequency, and nothing in the others."""
+    angle = torch.arange(len(positions))[:, None] * frequency
+    positions.zero_()
+    positions[:, : 2 * len(frequency)] = (
+        torch.stack([angle.sin(), angle.cos()], -1).reshape(len(positions), -1) * amplitude
+    )
+
+
+def _divide(rest: int, position_width: int, head: int, num_kinds: int, generator: torch.Generator) -> Spaces:
+    """The `rest` dimensions behind the positions, divided at random."""
+    basis = torch.linalg.qr(torch.randn(rest, rest, generator=generator))[0]
+    whole = torch.cat([torch.zeros(rest, position_width), basis.T], 1)
+    content, *back = (whole[i * head : (i + 1) * head] for i in range(4))
+    return Spaces(content, tuple(back), whole[4 * head : 4 * head + num_kinds])
+
+
+def _set_tokens(
+    tokens: Tensor, position_width: int, spaces: Spaces, kinds: Sequence[Sequence[int]], kind_amplitude: float
+) -> None:
+    """Faint where positions are, alike where words are of a kind, faint where what stood before is written."""
+    tokens[:, :position_width] *= 0.3
+    tokens[:, position_width:] *= 1.5
+    for direction, ids in zip(spaces.kinds_KD, kinds, strict=True):
+        tokens[list(ids)] += kind_amplitude * direction
+    for space in spaces.back_HD:
+        tokens -= 0.6 * (tokens @ space.T) @ space
+
+
+def _look_back(attention: nn.Module, frequency: Tensor, spaces: Spaces, scale: float) -> None:
+    """Heads 0 to 2 attend 1, 2, 3 tokens back: a query turned by so many steps."""
+    head, width = spaces.content_HD.shape
+    for h, back in enumerate(spaces.back_HD):
+        query, key = torch.zeros(head, width), torch.zeros(head, width)
+        for j in range(head // 2):
+            turn = float(frequency[j]) * (h + 1)
+            c, s = math.cos(turn), math.sin(turn)
+            key[2 * j, 2 * j] = key[2 * j + 1, 2 * j + 1] = 1
+            query[2 * j, 2 * j], query[2 * j, 2 * j + 1] = c, -s
+            query[2 * j + 1, 2 * j + 1], query[2 * j + 1, 2 * j] = c, s
+        _set_head(attention, h, query * scale, key * scale, spaces.content_HD, back.T * 0.15)
+
+
+def _match(attention: nn.Module, spaces: Spaces, scale: float, generator: torch.Generator) -> None:
+    """Heads 0 and 1 look for the place behind tokens like the current one and those before it."""
+    content, (one, two, three) = spaces.content_HD, spaces.back_HD
+    head = len(content)
+    turn_a, turn_b = (torch.linalg.qr(torch.randn(head, head, generator=generator))[0] for _ in range(2))
+    for h, (second, third) in enumerate(((0.8, 0.6), (0.3, 0.0))):
+        query = content + second * turn_a @ one + third * turn_b @ two
+        key = one + second * turn_a @ two + third * turn_b @ three
+        _set_head(attention, h, query * scale, key * scale, content, content.T * 0.25)
+
+
+def _find_kind(attention: nn.Module, position_width: int, spaces: Spaces, scale: float) -> None:
+    """Head 0 attends to words of the current word's kind, the nearest first."""
+    head, width = spaces.content_HD.shape
+    wanted = torch.zeros(head, width)
+    wanted[: len(spaces.kinds_KD)] = spaces.kinds_KD * scale
+    for j in range(head // 4):  # the lowest frequencies turn so slowly that near places match best
+        wanted[head // 2 + 2 * j, position_width - 2 - 2 * j] = 1
+        wanted[head // 2 + 2 * j + 1, position_width - 1 - 2 * j] = 1
+    _set_head(attention, 0, wanted, wanted, spaces.content_HD, spaces.content_HD.T * 0.25)
+
+
+def _set_head(attention: Any, number: int, query_HD: Tensor, key_HD: Tensor, value_HD: Tensor, out_DH: Tensor) -> None:
+    head = len(query_HD)
+    rows = slice(number * head, (number + 1) * head)
+    attention.q_proj.weight[rows], attention.k_proj.weight[rows] = query_HD, key_HD
+    attention.v_proj.weight[rows], attention.out_proj.weight[:, rows] = value_HD, out_DH
