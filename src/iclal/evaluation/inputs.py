@@ -17,20 +17,12 @@ from iclal.data.tasks.episode import Episode
 from iclal.errors import DataError
 from iclal.evaluation.blocks import BLOCK_SIZE, Block, Pools
 from iclal.evaluation.metrics import exact_match
+from iclal.evaluation.report.rows import ANSWERED_INPUTS
 from iclal.model import inference
 from iclal.model.connector import CTCConnector
 from iclal.model.model import ICLAL
 
-INPUTS = (
-    "audio",
-    "ceiling",
-    "cascade",
-    "cascade-ctc",
-    "shuffled-audio",
-    "no-audio",
-    "wrong-labels",
-    "text-demos",
-)
+INPUTS = ANSWERED_INPUTS
 FEW_SHOT_INPUTS = ("wrong-labels", "text-demos")  # they change the demonstrations
 TRANSCRIPT_INPUTS = ("ceiling", "text-demos")  # they need the transcript of every clip
 SELF_WRITTEN_INPUTS = ("cascade", "cascade-ctc")  # the text in the slots is the model's own, of any length
@@ -89,7 +81,7 @@ class Clips:
         short = [u for u in missing.values() if u.id not in self._transcripts]
         self.listen([self.audio(u) for u in short])
         heard = [u for u in short if len(self.hearing.prefixes[self.hearing.number(self.audio(u))])]
-        prompts = [self._transcription_prompt(self.audio(u)) for u in heard]
+        prompts = [inference.transcription_prompt(self._model, self.audio(u)) for u in heard]
         answers = inference.generate(self._model, prompts, hearing=self.hearing)
         self._transcripts |= {u.id: "" for u in short}  # where nothing was heard nothing was said
         self._transcripts |= {u.id: answer.text for u, answer in zip(heard, answers, strict=True)}
@@ -112,14 +104,6 @@ class Clips:
             self.hearing.number(audio)
         with torch.no_grad():
             self.hearing.hear(BLOCK_SIZE)
-
-    def _transcription_prompt(self, audio: Audio) -> Prompt:
-        """As `inference.transcribe` asks."""
-        settings = self._model.settings
-        if settings.transcription_instruction is None:
-            return (audio,)
-        example = settings.template.example("", settings.transcription_instruction, [], Item(Utterance(""), ""))
-        return fill(example.prompt, lambda _: audio)
 
 
 def without_note(text: str) -> str:

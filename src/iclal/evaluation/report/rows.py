@@ -25,7 +25,7 @@ KEY_COLUMNS = (
 VALUE_COLUMNS = ("value", "low", "high", "n")
 
 # In the order in which tables and charts show them; whatever else occurs comes behind, in order of appearance.
-INPUTS = (
+ANSWERED_INPUTS = (
     "audio",
     "ceiling",
     "cascade",
@@ -34,13 +34,10 @@ INPUTS = (
     "no-audio",
     "wrong-labels",
     "text-demos",
-    "chance",
-    "majority",
 )
+GUESSES = ("chance", "majority")  # they need neither model nor clip
+INPUTS = (*ANSWERED_INPUTS, *GUESSES)
 TASKS = ("transcript", "questions", "summary", "pattern", "labels", "voice")
-
-# What needs neither model nor clip.
-GUESSES = ("chance", "majority")
 
 # What no connector has a part in: one figure stands for every model with the same language model.
 MODEL_FREE_INPUTS = ("ceiling", *GUESSES)
