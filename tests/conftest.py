@@ -16,3 +16,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `model_builders.build_model` keeps its language models and encoders over the whole run."""
     return tmp_path_factory.mktemp("parts")
+
+
+@pytest.fixture(scope="session")
+def roomy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Parts of models with room for demonstrations as text, of which the tiny tokenizer makes many tokens."""
+    from model_builders import build_language_model
+
+    folder = tmp_path_factory.mktemp("roomy")
+    build_language_model(folder / "lm-opt", max_position_embeddings=2048)
+    return folder

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from evaluation_world import GRID, SMALL, digit_pools, digits, grid, hear, pools
-from model_builders import build_language_model, build_model
+from model_builders import build_model
 
 from iclal.audio.reading import Audio
 from iclal.data.manifest import Utterance
@@ -34,14 +34,6 @@ from iclal.evaluation.score import TranscriptScore, score_files
 from iclal.model.connector import LinearSettings, Prefixes
 from iclal.model.inference import Answer
 from iclal.model.model import ICLAL
-
-
-@pytest.fixture(scope="module")
-def roomy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Parts of models with room for demonstrations as text, of which the tiny tokenizer makes many tokens."""
-    folder = tmp_path_factory.mktemp("roomy")
-    build_language_model(folder / "lm-opt", max_position_embeddings=2048)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from model_builders import build_language_model, build_model
-from program import DATA, digits
+from data_folder import few_of_the_data
+from model_builders import build_model
+from program import digits
 
 from iclal.errors import DataError, SettingsError
 from iclal.evaluation.report.report import read_report
@@ -20,13 +21,12 @@ from iclal.experiments.grid import ablations, run_grid, training_curves, untrain
 from iclal.model.connector import CTCConnector, CTCSettings, LinearSettings
 from iclal.model.model import ICLAL
 
-
-@pytest.fixture(scope="module")
-def roomy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Parts of models with room for demonstrations as text, of which the tiny tokenizer makes many tokens."""
-    folder = tmp_path_factory.mktemp("roomy")
-    build_language_model(folder / "lm-opt", max_position_embeddings=2048)
-    return folder
+# Four digits of each test speaker, four children, two babies and the dog.
+FEW = {
+    "fsdd": ("speaker", {"jackson": 4, "yweweler": 4}),
+    "speechocean762": ("split", {"dev": 4}),
+    "esc10_nonspeech": ("label", {"crying_baby": 2, "dog": 1}),
+}
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_human_speech_and_sounds_without_speech_stand_beside_the_manifest(
         {"mine": linear},
         tmp_path / "out",
         manifest=manifest,
-        human=few_of_the_data(tmp_path),
+        human=few_of_the_data(tmp_path, FEW, kind="read"),
         queries=2,
         progress=False,
     )
@@ -114,24 +114,6 @@ def test_human_speech_and_sounds_without_speech_stand_beside_the_manifest(
         "human-children-digits": 4,
         "no-speech": generated + babies + dog,
     }
-
-
-def few_of_the_data(folder: Path) -> Path:
-    """Four digits of each test speaker, four children, two babies and the dog."""
-    counts = {
-        "fsdd": ("speaker", {"jackson": 4, "yweweler": 4}),
-        "speechocean762": ("split", {"dev": 4}),
-        "esc10_nonspeech": ("label", {"crying_baby": 2, "dog": 1}),
-    }
-    for corpus, (field, wanted) in counts.items():
-        lines = [json.loads(line) for line in (DATA / corpus / "manifest.jsonl").read_text().splitlines()]
-        lines = [line for line in lines if line.get("kind") != "read"]
-        kept = [line for value, count in wanted.items() for line in [x for x in lines if x[field] == value][:count]]
-        place = folder / "data" / corpus
-        place.mkdir(parents=True)
-        (place / "audio").symlink_to(DATA / corpus / "audio")
-        (place / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in kept))
-    return folder / "data"
 
 
 def test_a_full_grid_of_a_manifest_has_more_demonstrations_and_no_ablations(

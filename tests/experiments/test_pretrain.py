@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from program import DATA, SPEECH, Done, iclal
+from data_folder import few_of_the_data
+from program import SPEECH, Done, iclal
 from transformers import AutoModelForCausalLM, AutoTokenizer, OPTForCausalLM, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
 from iclal.audio.reading import read_audio
@@ -21,6 +22,12 @@ from iclal.experiments.language_model import LanguageModelRecipe
 from iclal.model.encoder import Encoder
 from iclal.model.language_model import LanguageModel
 
+# The project's data folder with a few clips of each corpus that is trained on.
+FEW = {
+    "fsdd": ("speaker", {"george": 7, "nicolas": 7, "theo": 7}),
+    "speechocean762": ("split", {"train": 3}),
+    "esc10_nonspeech": ("label", {"crying_baby": 3}),
+}
 # The program, but what it validates and measures by is small: a few documents and clips instead of thousands.
 PROGRAM = """
 from iclal.experiments import documents, encoder, language_model
@@ -29,6 +36,7 @@ language_model.check_documents.__defaults__ = (2, 0)
 language_model.measure.__defaults__ = (4,)
 encoder.check_speech.__defaults__ = (2,)
 from iclal.cli import main
+
 main()
 """
 STEPS = ("train.steps=3", "train.validate_every_steps=3", "train.log_every_steps=1", "train.tensorboard=false")
@@ -95,7 +103,7 @@ def test_a_language_model_is_pretrained_stopped_and_gone_on_with(tmp_path: Path)
 
 @pytest.mark.slow
 def test_an_encoder_is_pretrained_stopped_and_gone_on_with(tmp_path: Path) -> None:
-    out, data = tmp_path / "run", few_of_the_data(tmp_path)
+    out, data = tmp_path / "run", few_of_the_data(tmp_path, FEW)
     command = ("pretrain", "encoder")
     stopped = run(tmp_path, *command, f"data={data}", *SMALL_ENCODER, AT_ONCE, "--out", out, "--json")
     check_session(stopped, out, "time", 1)
@@ -115,23 +123,6 @@ def test_an_encoder_is_pretrained_stopped_and_gone_on_with(tmp_path: Path) -> No
         frames_BFE, _ = own([torch.from_numpy(samples)])
     assert expected_FE.shape == (own.num_frames(len(samples)), 32)
     torch.testing.assert_close(frames_BFE[0], expected_FE, atol=1e-5, rtol=1e-5)
-
-
-def few_of_the_data(folder: Path) -> Path:
-    """The project's data folder with a few clips of each corpus that is trained on."""
-    counts = {
-        "fsdd": ("speaker", {"george": 7, "nicolas": 7, "theo": 7}),
-        "speechocean762": ("split", {"train": 3}),
-        "esc10_nonspeech": ("label", {"crying_baby": 3}),
-    }
-    for corpus, (field, wanted) in counts.items():
-        lines = [json.loads(line) for line in (DATA / corpus / "manifest.jsonl").read_text().splitlines()]
-        kept = [line for value, count in wanted.items() for line in [x for x in lines if x[field] == value][:count]]
-        place = folder / "data" / corpus
-        place.mkdir(parents=True)
-        (place / "audio").symlink_to(DATA / corpus / "audio")
-        (place / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in kept))
-    return folder / "data"
 
 
 # --- recipes
