@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from iclal.audio.augment import NOISY_SNR_DB
 from iclal.audio.reading import read_audio
 from iclal.audio.speaking import Espeak
 from iclal.data.manifest import Utterance
@@ -306,7 +307,7 @@ def test_noise_is_heard_where_the_note_says_so_and_the_same_for_a_draw(spoken: l
     assert not np.array_equal(first.samples, other.samples)
     noise = first.samples - clean
     snr_db = 10 * np.log10(np.mean(clean**2) / np.mean(noise**2))
-    assert speech.NOISY_SNR_DB[0] - 0.1 < snr_db < speech.NOISY_SNR_DB[1] + 0.1 or np.abs(first.samples).max() == 1.0
+    assert NOISY_SNR_DB[0] - 0.1 < snr_db < NOISY_SNR_DB[1] + 0.1 or np.abs(first.samples).max() == 1.0
 
 
 def test_noise_of_a_stated_level_is_laid_under_any_utterance(spoken: list[Utterance]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from iclal.data.manifest import Utterance
 from iclal.experiments.listening import (
     TRAIN_DIGIT_SPEAKERS,
     crying_babies,
@@ -16,8 +17,9 @@ from iclal.experiments.listening import (
     human_speech,
     join_digits,
     no_speech,
+    silence_around,
 )
-from iclal.training.recordings import UNCHANGED
+from iclal.training.recordings import UNCHANGED, Recordings
 
 DATA = Path(__file__).parents[2] / "data"
 DIGITS = "zero one two three four five six seven eight nine".split()
@@ -68,3 +70,23 @@ def test_no_speech_is_generated_or_cries_and_has_the_empty_transcript() -> None:
     assert len(babies) >= 6
     for id in found.utterances:
         assert np.abs(found.draw(id, 0, 0, UNCHANGED).samples).max() > 0.001
+
+
+def test_silence_around_repeats_quiet_clips_whole_between_silences() -> None:
+    rng = np.random.default_rng(1)
+    spoken = Recordings()
+    for number in range(6):
+        noisy = {"surroundings": "noisy"} if number == 0 else {}
+        utterance = Utterance(f"u{number}", text="one two.", facts=noisy)
+        spoken.add(utterance, (0.5 * rng.standard_normal(16000 * (2 + number * 3))).astype(np.float32))
+    around, again = (silence_around(spoken, 20, seed=3) for _ in range(2))
+    assert set(around.utterances) == {f"u{number}-in-silence" for number in range(1, 6)}
+    assert around.digest() == again.digest()
+    for id, utterance in around.utterances.items():
+        said = spoken.draw(id.removesuffix("-in-silence"), 0, 0, UNCHANGED).samples
+        heard = around.draw(id, 0, 0, UNCHANGED).samples
+        assert len(said) <= len(heard) <= 20 * 16000 and utterance.text == "one two."
+        loud = np.flatnonzero(np.abs(heard) > 0.05)
+        assert loud[-1] - loud[0] <= len(said)
+        place = int(np.argmax(np.correlate(heard, said[:4000])))
+        assert np.abs(heard[place : place + len(said)] - said).max() < 0.05

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iclal.audio.augment import Augment
+from iclal.audio.augment import NOISY_SNR_DB, Augment
 from iclal.audio.reading import read_audio
 from iclal.data.manifest import Utterance
-from iclal.data.world.speech import NOISY_SNR_DB
 from iclal.errors import DataError
 from iclal.training.recordings import QUIET, UNCHANGED, Recordings, read_utterance
 

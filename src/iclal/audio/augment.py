@@ -16,6 +16,9 @@ from iclal.audio.reading import SAMPLE_RATE
 from iclal.audio.sounds import NoiseKind, make_noise, spectrum_shaped
 from iclal.settings import Settings
 
+NOISY_SNR_DB = (5.0, 15.0)  # what the note "noisy" means
+_SURROUNDINGS: tuple[NoiseKind, ...] = ("white", "pink", "brown", "babble")
+
 Probability: TypeAlias = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
 
 
@@ -81,6 +84,12 @@ def augment(samples: np.ndarray, settings: Augment, rng: np.random.Generator) ->
 def add_noise(samples: np.ndarray, snr_db: float, kind: NoiseKind, rng: np.random.Generator) -> np.ndarray:
     """`samples` with generated noise `snr_db` below it, both measured over the whole clip."""
     return mix(samples, make_noise(kind, len(samples), rng), snr_db)
+
+
+def noisy(samples: np.ndarray, rng: np.random.Generator, snr_db: float | None = None) -> np.ndarray:
+    """`samples` as said in a noisy place: noise of a random kind, its level drawn if not given."""
+    level_db = rng.uniform(*NOISY_SNR_DB) if snr_db is None else snr_db
+    return add_noise(samples, level_db, _SURROUNDINGS[rng.integers(len(_SURROUNDINGS))], rng)
 
 
 def mix(samples: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:

@@ -30,13 +30,13 @@ STEPS_PER_POOL = 24
 ROW_TOKENS = (300, 1200)  # a row may pass its length by one document
 # How often which document is drawn. `several`: several questions about one clip.
 _KINDS = {
-    "transcript": 0.09,
-    "questions": 0.11,
-    "several": 0.14,
-    "summary": 0.13,
-    "pattern": 0.11,
-    "labels": 0.36,
-    "voice": 0.06,
+    "transcript": 0.1,
+    "questions": 0.18,
+    "several": 0.2,
+    "summary": 0.14,
+    "pattern": 0.1,
+    "labels": 0.18,
+    "voice": 0.1,
 }
 WORD_VALUES = {
     "colour": words.COLOURS,
@@ -65,19 +65,19 @@ class Stage:
 
     def label_words_around(self, rng: random.Random) -> int | None:
         """How many random words stand around the class word of a label clip; None for whole sentences."""
-        if rng.random() < (0.0 if self.share < 0.08 else 0.25 if self.share < 0.6 else 0.6):
+        if rng.random() < (0.0 if self.share < 0.8 else 0.5):
             return None
-        return rng.randint(0, 0 if self.share < 0.06 else 3 if self.share < 0.12 else 9)
+        return rng.randint(0, 0 if self.share < 0.1 else 2 if self.share < 0.8 else 9)
 
     @property
     def filler_share(self) -> float:
         """Documents behind up to 1,000 filler tokens, dear, therefore late."""
-        return 0.0 if self.share < 0.4 else 0.01
+        return 0.0 if self.share < 0.4 else 0.015
 
     @property
     def row_share(self) -> float:
         """Rows of several documents: each is filler to those behind it, and its own answers count."""
-        return 0.0 if self.share < 0.2 else 0.05
+        return 0.0 if self.share < 0.2 else 0.08
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[st
     elif kind == "summary":
         episode, shots = summary.episode(rng), rng.choice((0, 0, 1, 1, 2, 4))
     elif kind == "pattern":
-        episode, passages, shots = pattern.episode(rng), pool.rich, rng.choice((1, 2, 2, 3, 4))
+        episode, passages, shots = pattern.episode(rng), pool.rich, rng.choice((1, 1, 2, 2, 3, 4, 8))
     elif kind == "labels":
         episode, passages, shots = _labels(pool, rng)
     else:

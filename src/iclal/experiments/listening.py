@@ -10,14 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
+from iclal.audio.augment import change_speed
 from iclal.audio.reading import SAMPLE_RATE, read_audio
-from iclal.audio.sounds import non_speech
+from iclal.audio.sounds import make_noise, non_speech
 from iclal.data.manifest import Utterance
 from iclal.errors import DataError
-from iclal.training.recordings import Recordings, read_utterance
+from iclal.training.recordings import UNCHANGED, Recordings, read_utterance
 
 CORPORA = ("esc10_nonspeech", "fsdd", "speechocean762")  # folders of the project's data folder that are read here
 TRAIN_DIGIT_SPEAKERS = ("george", "nicolas", "theo")  # yweweler and jackson are heard by no part but the test
+_DIGIT_SPEEDS = (0.8, 1.25)
 
 
 def check_data(data: Path, way_out: str) -> None:
@@ -40,8 +42,8 @@ def check_data(data: Path, way_out: str) -> None:
 def human_speech(data: Path, *, digit_strings: int, sentences: bool, seed: int = 0) -> Recordings:
     """Human speech that may be trained on: digits of three speakers, speechocean762's train part.
 
-    `digit_strings` strings of two to six digits are joined from single digits of one speaker, with pauses.
-    `sentences` adds speechocean762's read sentences to its digit strings.
+    `digit_strings` strings of one to six digits are joined from single digits of one speaker, with pauses, and played
+    slower or faster: three speakers are few. `sentences` adds speechocean762's read sentences to its digit strings.
     """
     found = Recordings(())
     for utterance in data_folder(data / "speechocean762"):
@@ -53,8 +55,8 @@ def human_speech(data: Path, *, digit_strings: int, sentences: bool, seed: int =
         found.add(utterance, samples)
     rng = random.Random(f"digit strings {seed}")
     for number in range(digit_strings):
-        utterance, samples = join_digits(rng, singles, f"fsdd-string-{number}", rng.randint(2, 6))
-        found.add(utterance, samples)
+        utterance, samples = join_digits(rng, singles, f"fsdd-string-{number}", rng.randint(1, 6))
+        found.add(utterance, change_speed(samples, rng.uniform(*_DIGIT_SPEEDS)))
     return found
 
 
@@ -94,6 +96,27 @@ def no_speech(data: Path, generated: int, seed: int) -> Recordings:
     for number in range(generated):
         samples = non_speech(rng, float(rng.uniform(0.5, 8.0)))
         found.add(Utterance(f"no-speech-{seed}-{number}", text=""), samples)
+    return found
+
+
+def silence_around(recordings: Recordings, count: int, seed: int) -> Recordings:
+    """`count` of the recordings once more, with up to eight seconds of silence before and behind what is said.
+
+    Half of the silences are digital, half a faint hiss. Without such clips long silences are heard as words.
+    """
+    found = Recordings(max_seconds=recordings.max_seconds)
+    rng = np.random.default_rng([seed, 8])
+    quiet = [id for id, u in recordings.utterances.items() if u.facts.get("surroundings") != "noisy"]
+    for number in rng.permutation(len(quiet))[:count]:
+        utterance = recordings.utterances[quiet[number]]
+        said = recordings.draw(utterance.id, seed, 0, UNCHANGED).samples
+        room_left = recordings.max_seconds - len(said) / SAMPLE_RATE
+        before, behind = (int(rng.uniform(0, min(8.0, room_left / 2)) * SAMPLE_RATE) for _ in range(2))
+        heard = np.pad(said, (before, behind))
+        if rng.random() < 0.5:
+            hiss = make_noise("pink", len(heard), rng)
+            heard = heard + hiss * np.float32(10 ** rng.uniform(-4, -2.5) / hiss.std())
+        found.add(dataclasses.replace(utterance, id=f"{utterance.id}-in-silence"), heard)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from iclal.data.world import speech
 from iclal.data.world.sentences import Taste
 from iclal.errors import SettingsError
-from iclal.experiments.listening import check_data, human_speech, no_speech
+from iclal.experiments.listening import check_data, human_speech, no_speech, silence_around
 from iclal.training.ears import Speech, read_speech
 from iclal.training.recipe import EarsRecipe
 from iclal.training.recordings import Recordings
@@ -29,7 +29,9 @@ def speech_for(recipe: EarsRecipe, *, progress: bool = True) -> Speech:
         return read_speech(recipe)
     if data.human is not None:
         check_data(data.human, "give its place (data.human=FOLDER), or train without human speech (data.human=null)")
-    train = Recordings(speech.speak_passages("ears", data.passages, data.seed, progress=progress))
+    passages = speech.speak_passages("ears", data.passages, data.seed, progress=progress)
+    train = Recordings(passages, max_seconds=data.max_seconds)
+    train.include(silence_around(train, data.silence_around, data.seed))
     if data.human is not None:
         train.include(human_speech(data.human, digit_strings=data.digit_strings, sentences=False))
         train.include(no_speech(data.human, data.no_speech, seed=data.seed))

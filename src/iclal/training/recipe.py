@@ -29,6 +29,7 @@ class DataSettings(Settings):
     human: Path | None = None  # the project's `data` folder: human digits and sounds without speech beside the world
     digit_strings: int = 300
     no_speech: int = 150
+    silence_around: int = 0  # of the world's clips, heard once more with seconds of silence around
     max_seconds: float = Field(default=20.0, gt=0)  # longer clips are dropped and counted
     seed: int = 10
 

@@ -7,10 +7,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from iclal.audio.augment import Augment, add_noise, augment
+from iclal.audio.augment import Augment, augment, noisy
 from iclal.audio.reading import SAMPLE_RATE, Audio, read_audio
 from iclal.data.manifest import Utterance
-from iclal.data.world.speech import NOISES, NOISY_SNR_DB
 from iclal.errors import DataError
 
 # The note "noisy" must stay true: noise is laid under noisy utterances alone, and only faintly under the others.
@@ -103,12 +102,12 @@ class Recordings:
         digest = hashlib.sha256(f"{seed} {number} {id}".encode()).digest()
         rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
         samples = self._samples[id].astype(np.float32) / 32768
-        noisy = self.utterances[id].facts.get("surroundings") == "noisy"
-        if noisy:
+        in_noise = self.utterances[id].facts.get("surroundings") == "noisy"
+        if in_noise:
             settings = settings.model_copy(update={"noise_probability": 0.0})
         samples = augment(samples, settings, rng)
-        if noisy:
-            samples = add_noise(samples, rng.uniform(*NOISY_SNR_DB), NOISES[rng.integers(len(NOISES))], rng)
+        if in_noise:
+            samples = noisy(samples, rng)
         return Audio(np.clip(samples, -1, 1).astype(np.float32), source=id)
 
 

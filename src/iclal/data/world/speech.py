@@ -12,14 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from iclal.audio.augment import add_noise
+from iclal.audio.augment import noisy
 from iclal.audio.reading import Audio, read_audio
 from iclal.audio.speaking import Speech, Voice, speak_all
 from iclal.data.manifest import Utterance
 from iclal.data.world import names, sentences, voices, words
-
-NOISES = ("white", "pink", "brown", "babble")
-NOISY_SNR_DB = (5.0, 15.0)  # what the note "noisy" means
 
 
 def speak_passages(
@@ -80,7 +77,6 @@ def hear(utterance: Utterance, draw: int = 0, snr_db: float | None = None) -> Au
         return audio
     digest = hashlib.sha256(f"{utterance.id} {draw}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-    level_db = rng.uniform(*NOISY_SNR_DB) if snr_db is None else snr_db
-    noisy = add_noise(audio.samples, level_db, NOISES[rng.integers(len(NOISES))], rng)
-    peak = float(np.abs(noisy).max(initial=0.0))
-    return Audio((noisy / peak if peak > 1 else noisy).astype(np.float32), source=f"{audio.source} with noise")
+    heard = noisy(audio.samples, rng, snr_db)
+    peak = float(np.abs(heard).max(initial=0.0))
+    return Audio((heard / peak if peak > 1 else heard).astype(np.float32), source=f"{audio.source} with noise")
