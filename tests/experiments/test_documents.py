@@ -129,8 +129,8 @@ def test_every_kind_is_drawn_late_and_easy_ones_come_first(pool: Pool) -> None:
     assert (Stage(0).easy_share, Stage(0.1).easy_share, Stage(0.5).easy_share) == (0.9, 0.25, 0.04)
     most = [max(Stage(share).sentences(random.Random(i))[1] for i in range(60)) for share in (0, 0.1, 0.2, 0.5)]
     assert most == [1, 2, 3, 4]
-    around = [[Stage(share).label_words_around(random.Random(i)) for i in range(80)] for share in (0.05, 0.1, 0.6)]
-    assert set(around[0]) == {0} and max(w for w in around[1] if w is not None) == 3 and None in around[2]
+    around = [[Stage(share).label_words_around(random.Random(i)) for i in range(80)] for share in (0.05, 0.5, 0.9)]
+    assert set(around[0]) == {0} and set(around[1]) == {0, 1, 2} and None in around[2]
     assert Stage(0.3).filler_share == 0 < Stage(0.6).filler_share
     assert Stage(0.1).row_share == 0 < Stage(0.6).row_share
 
