@@ -65,10 +65,12 @@ def render(text: str, root: Path) -> str:
 
 def number(root: Path, file: str, place: str, format: str) -> str:
     """One figure, written. Raises SourceError."""
+    optional, format = format.endswith("?"), format.removesuffix("?")
     content = _read(root, file)
     if content is None:
-        return DASH
-    optional, format = format.endswith("?"), format.removesuffix("?")
+        if optional:
+            return DASH
+        raise AbsentError(f"{file}#{place}: there is no such file")
     row: dict[str, Any] = {}
     try:
         if place.startswith("/"):

@@ -288,9 +288,12 @@ def evaluate(
     ] = None,
     queries: Annotated[
         int | None,
-        Parameter(help="Queries a cell; default: 208 (quick), 400 (full).", validator=validators.Number(gte=1)),
+        Parameter(
+            help="Queries a cell; default: 208 (quick), 400 (full). Human speech: each clip once.",
+            validator=validators.Number(gte=1),
+        ),
     ] = None,
-    seed: int = 0,
+    seed: Annotated[int, Parameter(help="Of the draw of queries and demonstrations.")] = 0,
     json: Json = False,
 ) -> int:
     """Ask models the tasks, with controls, and write OUT/report.json and OUT/report.html.
@@ -337,6 +340,7 @@ def quickstart(
         int | None, Parameter(help="Queries a cell; default: 208.", validator=validators.Number(gte=1))
     ] = None,
     resume: Resume = False,
+    accept_changes: AcceptChanges = False,
     json: Json = False,
 ) -> int:
     """Watch a frozen language model get ears: speech is made, two connectors are trained, evaluated, reported.
@@ -352,7 +356,7 @@ def quickstart(
 
     try:
         with writing(out):
-            path = run_quickstart(out, overrides, resume=resume, queries=queries)
+            path = run_quickstart(out, overrides, resume=resume, accept_changes=accept_changes, queries=queries)
     except KeyboardInterrupt:
         note(f"go on with: {resume_command(out, overrides, queries)}")
         raise

@@ -71,6 +71,13 @@ def test_split_refuses_with_the_value(manifest: Path, tmp_path: Path, fractions:
         split(manifest, tmp_path / "out", fractions, by=by)  # type: ignore[arg-type]
 
 
+def test_split_refuses_to_take_the_place_of_its_own_manifest(manifest: Path) -> None:
+    before = manifest.read_bytes()
+    with pytest.raises(DataError, match="would be overwritten by one of its own splits"):
+        split(manifest, manifest.parent, {manifest.stem: 0.8, "test": 0.2})
+    assert manifest.read_bytes() == before
+
+
 def test_a_draw_depends_on_seed_and_ids_not_on_order(manifest: Path, tmp_path: Path) -> None:
     backwards = tmp_path / "in" / "backwards.jsonl"
     write_manifest(backwards, list(read_manifest(manifest))[::-1])

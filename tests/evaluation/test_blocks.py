@@ -9,7 +9,7 @@ from evaluation_world import CELLS, digit_pools, digits, grid, pools
 
 from iclal.data.manifest import Utterance
 from iclal.data.prompt import Item, Template
-from iclal.data.tasks import transcript
+from iclal.data.tasks import labels, transcript
 from iclal.data.tasks.episode import Episode
 from iclal.errors import DataError
 from iclal.evaluation.blocks import BLOCK_SIZE, Cell, Pools, check_cells, draw_blocks
@@ -75,6 +75,14 @@ def test_without_repeats_a_cell_ends_when_all_that_fit_were_asked() -> None:
     assert [len(block.queries) for block in blocks] == [16, 8] and not any(block.repeated for block in blocks)
     again = [item.clip.id for block in draw_blocks(cell, given, 24, seed=3) for item in block.queries]
     assert again == ids  # the same draw as far as it goes
+
+
+def test_without_repeats_every_clip_is_asked_about_however_uneven_the_groups() -> None:
+    told = [Utterance(f"u{i}", text="x", facts={"colour": "red" if i < 30 else "blue"}) for i in range(36)]
+    values = {"colour": ["red", "blue"]}
+    cell = Cell("labels", 0, lambda rng: labels.episode(rng, ["zorb", "mipa"], values, 2))
+    blocks = list(draw_blocks(cell, Pools(told, []), 100, seed=0, repeat=False))
+    assert [len(block.queries) for block in blocks] == [16, 16, 4]
 
 
 def test_demonstrations_may_lack_only_where_none_are_shown() -> None:

@@ -142,6 +142,12 @@ def test_a_task_is_asked_where_each_pool_has_two_utterances_for_it(
     assert {task for task, _ in cells_of(own)} == expected
 
 
+def test_no_task_has_more_demonstrations_than_fit_it(manifest: Path, tmp_path: Path) -> None:
+    path = changed(manifest, tmp_path, [(number, "questions") for number in range(6, 12)])  # three of six remain
+    shots = [shots for task, shots in cells_of(own_conditions(path, "full")[0]) if task == "questions"]
+    assert shots == [0, 1, 2]
+
+
 def test_three_utterances_that_can_be_asked_are_too_few(manifest: Path, tmp_path: Path) -> None:
     path = changed(manifest, tmp_path, [(number, "text") for number in range(9)])
     with pytest.raises(DataError, match=f"{path} has 3 utterances with audio and text; at least 4 are needed"):

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from iclal.data.prompt import Text
 from iclal.model.inference import generate
+from iclal.model.language_model import LanguageModel
 from iclal.model.layout import lay_out, tokenize
 
 TEXTS = [
@@ -46,6 +47,17 @@ def test_logits_are_bit_for_bit_those_of_the_bare_model(parts: Path, family: str
         states = model.hidden(model.embed(layouts, []))
         ours_BTV = model.language_model.logits(torch.stack(states))
     assert torch.equal(ours_BTV, expected_BTV)
+
+
+@pytest.mark.parametrize("family", ["opt", "llama"])
+def test_a_model_in_bfloat16_is_the_one_that_hugging_face_loads(parts: Path, family: str) -> None:
+    ours = LanguageModel.load(parts / f"lm-{family}", dtype="bfloat16")
+    bare = AutoModelForCausalLM.from_pretrained(parts / f"lm-{family}", dtype=torch.bfloat16)
+    ids = torch.tensor([[1, *ours.ids(" the blue house on monday") * 4]])
+    with torch.no_grad():
+        assert torch.equal(ours.network(input_ids=ids).logits, bare(input_ids=ids).logits)
+    kept = dict(ours.network.named_buffers())
+    assert all(kept[name].dtype == buffer.dtype for name, buffer in bare.named_buffers())
 
 
 @pytest.mark.parametrize("family", ["opt", "llama"])

@@ -122,23 +122,22 @@ SHOTS = {0: 0, 3: 1, 4: 2}  # item -> demonstrations of its lesson; the other it
 
 
 def _ears_batches(split: list[int], model: ICLAL) -> list[SimpleBatch[EarsBatch]]:
-    """Items of unequal length: a clip with its text, for a few of them a lesson with the clips it shows."""
+    """Items of unequal length: a clip with its text, for a few of them a lesson that shows other items' clips too."""
     return [_ears_batch([int(n) for n in part], model) for part in torch.arange(NUM_ITEMS).split(split)]
 
 
 def _ears_batch(items: list[int], model: ICLAL) -> SimpleBatch[EarsBatch]:
-    audios: dict[str, Audio] = {}
-    utterances, cases = [], []
+    clips = [Utterance(str(n), text=text) for n, text in enumerate(TEXTS)]
+    heard = [n for n in items] + [n + k for n in items if n in SHOTS for k in range(SHOTS[n] + 1)]
+    audios: dict[str, Audio] = {str(n): noise(9_000 + 2_500 * (n % 4), seed=n) for n in heard}
+    cases = []
     for n in items:
-        own = [Utterance(f"{n}-{k}", text=TEXTS[(n + k) % NUM_ITEMS]) for k in range(1 + SHOTS.get(n, 0))]
-        audios |= {u.id: noise(9_000 + 2_500 * ((n + k) % 4), seed=10 * n + k) for k, u in enumerate(own)}
-        utterances += own
         if n in SHOTS:
-            query, *shown = (Item(u, u.text or "") for u in own)
+            query, *shown = (Item(clip, clip.text or "") for clip in clips[n : n + SHOTS[n] + 1])
             example = model.settings.template.example(f"lesson-{n}", "where", shown, query)
-            filled = fill(example.prompt, lambda utterance, heard=audios: heard[utterance.id])
+            filled = fill(example.prompt, lambda utterance: audios[utterance.id])
             cases.append(Case(filled, _teacher_answer(n, model)))
-    return SimpleBatch(EarsBatch(utterances, list(audios.values()), cases), [f"item {n}" for n in items])
+    return SimpleBatch(EarsBatch([clips[n] for n in items], list(audios.values()), cases), [f"item {n}" for n in items])
 
 
 def _teacher_answer(n: int, model: ICLAL) -> TeacherAnswer:

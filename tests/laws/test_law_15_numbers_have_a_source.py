@@ -62,7 +62,7 @@ def test_the_projects_documents_agree_with_their_sources(tool: Any) -> None:
         (PLACE, "%i?", "97.3 % (95.0 to 99.0)"),
         (PLACE.replace("audio", "cascade"), "%i?", "–"),
         ("grid.json#/meta/commit", "text?", "–"),
-        ("absent.json#/anything", "%", "–"),
+        ("absent.json#/anything", "%?", "–"),
     ],
 )
 def test_a_figure_is_written_as_its_format_says(tool: Any, root: Path, place: str, format: str, written: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,7 @@ def test_batches_hold_every_clip_and_lesson_once_an_epoch_and_each_clip_one_soun
         batch = school.draw(number, 0)
         ids += batch.ids
         content = batch.content
-        assert len(content.utterances) == len(content.audios) == len({u.id for u in content.utterances})
+        assert [u.id for u in content.utterances] == [id for id in batch.ids if id not in school.lessons]
         sounds = {id(audio) for audio in content.audios}
         for case in content.cases:
             assert {id(piece) for piece in case.prompt if hasattr(piece, "samples")} <= sounds
@@ -225,6 +226,21 @@ def test_batches_keep_within_the_rows_that_the_language_model_reads(home: Path) 
         assert 0 < read <= sum(sizes)
     plenty = made.model_copy(update={"batch_rows": 100_000})
     assert School(plenty, speech).plan.batches_per_epoch < fewer
+
+
+def test_distillation_alone_has_no_batch_without_a_lesson(home: Path) -> None:
+    made = recipe(home, objectives={"alignment": 0.0, "distillation": 1.0}, teacher={"examples": 3, "shots": [0, 1]})
+    school = School(made, Speech(digits(8), digits(2)))
+    drawn = [id for number in range(school.plan.batches_per_epoch) for id in school.draw(number, 0).ids]
+    assert sorted(drawn) == sorted(school.lessons) and drawn
+
+
+def test_another_clip_says_something_else_or_is_left_out(home: Path) -> None:
+    school = School(recipe(home), Speech(digits(4), digits(6)))
+    assert school.listen(0).keys() == {"right", "other", "silence"}
+    for id, utterance in school.speech.validation.utterances.items():
+        school.speech.validation.utterances[id] = dataclasses.replace(utterance, text="zero.")
+    assert school.listen(0).keys() == {"right", "silence"}
 
 
 def test_alignment_alone_reads_no_rows_of_the_language_model(home: Path) -> None:
@@ -327,6 +343,11 @@ def test_speakers_are_held_out_whole_where_there_are_three() -> None:
     assert hold_out(told, 0.2, seed=1) == (train, held_out) != hold_out(told, 0.2, seed=2)
     train, held_out = hold_out([Utterance(f"u{i}", speaker="one") for i in range(20)], 0.1, seed=1)
     assert (len(train), len(held_out)) == (18, 2)
+    sizes = {"much": 900, "some": 50, "few": 50}
+    told = [Utterance(f"{name}{i}", speaker=name) for name, size in sizes.items() for i in range(size)]
+    for seed in range(12):  # who says most of it is never the one held out
+        train, held_out = hold_out(told, 0.1, seed)
+        assert len(train) >= 900 and len(held_out) in (50, 100)
 
 
 def test_a_clip_too_short_for_its_text_is_left_out_counted_and_told(home: Path, tmp_path: Path) -> None:
@@ -337,8 +358,9 @@ def test_a_clip_too_short_for_its_text_is_left_out_counted_and_told(home: Path, 
     speech = Speech(recordings, digits(2))
     train_ears(recipe(home, train={"steps": 1}), tmp_path, speech, quiet=True)
     assert list(recordings.utterances) == others and recordings.dropped == {"too short for their text": 1}
-    [told] = lines_of(tmp_path, "note")
-    assert told["text"] == "1 recordings are not trained on: too short for their text"
+    counted, told = lines_of(tmp_path, "note")
+    assert re.fullmatch(r"3 recordings \(0.00 h\) to train on, 2 recordings \(0.00 h\) to validate by", counted["text"])
+    assert re.fullmatch(r"1 recordings .* too short for their text \(\d+ s left out in all\)", told["text"])
 
 
 def test_no_clip_that_is_long_enough_is_an_error(home: Path) -> None:

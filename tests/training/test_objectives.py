@@ -148,7 +148,7 @@ def test_distillation_is_least_and_without_gradient_where_student_is_teacher(mod
 def _logits(model: ICLAL, batch: EarsBatch, rows: list[Tensor], case: Case) -> Tensor:
     from iclal.training.objectives import _target_logits
 
-    return _target_logits(model, batch, Prefixes(rows), [case.prompt], [case.answer.token_ids])[0]
+    return _target_logits(model, batch, Prefixes(rows), [case.prompt], [case.answer.token_ids])
 
 
 def test_kept_answers_are_what_the_student_that_reads_gives(model: ICLAL, tmp_path: Path) -> None:

@@ -28,14 +28,21 @@ def _ordered(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
+def _above_zero(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] <= 0:
+        raise ValueError(f"a clip cannot be played {value[0]} times as fast: give a number above 0")
+    return value
+
+
 Range: TypeAlias = Annotated[tuple[float, float], pydantic.AfterValidator(_ordered)]
+SpeedRange: TypeAlias = Annotated[Range, pydantic.AfterValidator(_above_zero)]
 
 
 class Augment(Settings):
     """How often and how far clips are changed in training. Ranges are drawn from evenly."""
 
     speed_probability: Probability = 0.5
-    speed: Range = (0.9, 1.1)
+    speed: SpeedRange = (0.9, 1.1)
     tilt_probability: Probability = 0.3
     tilt_db_per_octave: Range = (-3.0, 3.0)
     room_probability: Probability = 0.3
@@ -53,6 +60,16 @@ class Augment(Settings):
     band_high_hz: Range = (3000.0, 6000.0)
     level_probability: Probability = 0.8
     level_db: Range = (-20.0, 6.0)
+
+    @property
+    def longest_stretch(self) -> float:
+        """The most that a clip's length is multiplied by."""
+        return max(1.0, 1 / self.speed[0]) if self.speed_probability else 1.0
+
+    @property
+    def shortest_stretch(self) -> float:
+        """The least that a clip's length is multiplied by."""
+        return min(1.0, 1 / self.speed[1]) if self.speed_probability else 1.0
 
 
 def augment(samples: np.ndarray, settings: Augment, rng: np.random.Generator) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Container, Sequence
 
@@ -42,9 +43,19 @@ def draw(
 
 
 def query(episode: Episode, pool: Sequence[Utterance], rng: random.Random, exclude: Container[str] = ()) -> Item:
-    """One item to be solved; with groups, each is asked for equally often on average. Raises DataError as `draw`."""
-    group = rng.choice(episode.groups) if episode.groups else None
-    return _find(episode, pool, group, rng, exclude, set())
+    """One item to be solved; with groups, each is asked for equally often on average, as long as any is left of it.
+
+    Raises:
+        DataError: as `draw`.
+    """
+    if not episode.groups:
+        return _find(episode, pool, None, rng, exclude, set())
+    first = rng.choice(episode.groups)
+    *others, last = (first, *(group for group in episode.groups if group != first))
+    for group in others:
+        with contextlib.suppress(DataError):
+            return _find(episode, pool, group, rng, exclude, set())
+    return _find(episode, pool, last, rng, exclude, set())
 
 
 def _find(

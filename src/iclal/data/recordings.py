@@ -71,7 +71,7 @@ class Recordings:
             return dataclasses.replace(utterance, audio=self.name(path), duration_seconds=round(seconds, 6))
         start = utterance.start_seconds or 0.0
         length = seconds - start if utterance.duration_seconds is None else utterance.duration_seconds
-        if start < 0 or length <= 0 or start + length > seconds + SPAN_SLACK_SECONDS:
+        if not 0 <= start < seconds or length <= 0 or start + length > seconds + SPAN_SLACK_SECONDS:
             return candidate.place.named(utterance.id).problem(
                 "span-outside-audio",
                 f"seconds {start:.3f} to {start + length:.3f} of {path}, which has {seconds:.3f}",

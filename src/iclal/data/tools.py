@@ -32,12 +32,15 @@ def split(
     utterances and come as near to the fractions as whole groups allow, but no split is left empty.
 
     Raises:
-        DataError: fractions that do not sum to 1, an utterance without the field, fewer groups than splits.
+        DataError: fractions that do not sum to 1, an utterance without the field, fewer groups than splits, a split
+            that would take the manifest's own place.
     """
     if any(share <= 0 for share in fractions.values()) or not math.isclose(sum(fractions.values()), 1.0, abs_tol=1e-6):
         raise DataError(
             f"the fractions {dict(fractions)} must be above 0 and sum to 1, e.g. train=0.8 dev=0.1 test=0.1"
         )
+    if any((out / f"{name}.jsonl").resolve() == manifest.resolve() for name in fractions):
+        raise DataError(f"{manifest} would be overwritten by one of its own splits; give another folder than {out}")
     sizes = Counter(_key(utterance, by, manifest) for utterance in read_manifest(manifest))
     if len(sizes) < len(fractions):
         raise DataError(f"{manifest} has {len(sizes)} groups by {by}, too few for {len(fractions)} splits; try --by id")

@@ -9,6 +9,7 @@ from random import Random
 
 import torch
 
+from iclal.audio.pauses import is_silent
 from iclal.audio.reading import Audio
 from iclal.data.demonstrations import query, seeded
 from iclal.data.manifest import Utterance
@@ -79,11 +80,12 @@ class Clips:
         ):
             self._transcripts[utterance.id] = transcript.text
         short = [u for u in missing.values() if u.id not in self._transcripts]
-        self.listen([self.audio(u) for u in short])
-        heard = [u for u in short if len(self.hearing.prefixes[self.hearing.number(self.audio(u))])]
+        recorded = [u for u in short if not is_silent(self.audio(u))]
+        self.listen([self.audio(u) for u in recorded])
+        heard = [u for u in recorded if len(self.hearing.prefixes[self.hearing.number(self.audio(u))])]
         prompts = [inference.transcription_prompt(self._model, self.audio(u)) for u in heard]
         answers = inference.generate(self._model, prompts, hearing=self.hearing)
-        self._transcripts |= {u.id: "" for u in short}  # where nothing was heard nothing was said
+        self._transcripts |= {u.id: "" for u in short}  # where nothing was recorded or heard nothing was said
         self._transcripts |= {u.id: answer.text for u, answer in zip(heard, answers, strict=True)}
 
     def transcript(self, utterance: Utterance) -> str:

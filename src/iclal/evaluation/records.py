@@ -204,11 +204,12 @@ def _write_clips(folder: Path, headline: Evaluation, evaluations: Sequence[Evalu
     for number, clip in enumerate(headline.clips, 1):
         path = folder / "clips" / f"{number}-{_slug(clip['id'])}.flac"
         _write_recording(path, headline.recordings[clip["id"]])
-        clip = clip | {"audio": path.relative_to(folder).as_posix(), "answers_by_model": {}}
+        clip = clip | {"audio": path.relative_to(folder).as_posix(), "answers_by_model": {}, "right_by_model": {}}
         for other in others:
             same = next((c for c in other.clips if _same_query(c, clip)), None)
             if same is not None and label(other) not in clip["answers_by_model"]:
                 clip["answers_by_model"] |= {label(other): same["answers"].get("audio", "")}
+                clip["right_by_model"] |= {label(other): right for i, right in same["right"].items() if i == "audio"}
                 clip["nearest_tokens"] = clip["nearest_tokens"] | same["nearest_tokens"]
         clips.append(clip)
     return clips

@@ -22,7 +22,8 @@ from iclal.evaluation.inputs import INPUTS
 from iclal.model.model import ICLAL
 
 QUERIES = {"quick": 208, "full": 400}
-_LEAST_OF_A_VALUE = 5  # clips in each pool, for a value that demonstrations bind to a word
+SHOTS = {"quick": (0, 2), "full": (0, 1, 2, 4, 8)}
+LEAST_OF_A_VALUE = 5  # clips in each pool, for a value that demonstrations bind to a word
 
 
 @dataclass(frozen=True)
@@ -103,21 +104,17 @@ def own_conditions(manifest: Path, grid: str) -> list[Condition]:
         )
     pools = Pools(found[::2], found[1::2])
     makers: dict[str, Callable[[Random], Episode]] = {"transcript": held_out(transcript)}
-    if min(sum(bool(u.questions) for u in pool) for pool in (pools.queries, pools.demonstrations)) >= 2:
-        makers["questions"] = held_out(questions)
-    if min(sum(bool(u.summary) for u in pool) for pool in (pools.queries, pools.demonstrations)) >= 2:
-        makers["summary"] = held_out(summary)
+    for name, task in (("questions", questions), ("summary", summary)):
+        if min(_fitting(held_out(task), pool) for pool in (pools.queries, pools.demonstrations)) >= 2:
+            makers[name] = held_out(task)
     if values := _bindable(pools):
         label_words = names.name_list(60, "label", "test")
         makers["labels"] = lambda rng: labels.episode(rng, label_words, values, 2, attributes=list(values))
-    most = len(pools.demonstrations)
-    shots = [k for k in {"quick": (0, 2), "full": (0, 1, 2, 4, 8)}[grid] if k <= most]
-    cells = [
-        Cell(name, k, make)
-        for name, make in makers.items()
-        for k in shots
-        if name != "labels" or k != 1  # one demonstration cannot bind two words
-    ]
+    cells = []
+    for name, make in makers.items():
+        most = _fitting(make, pools.demonstrations)
+        shots = [k for k in SHOTS[grid] if k <= most and (name != "labels" or k != 1)]  # one cannot bind two words
+        cells += [Cell(name, k, make) for k in shots]
 
     def hear(utterance: Utterance) -> Audio:
         assert utterance.audio_path is not None
@@ -126,6 +123,13 @@ def own_conditions(manifest: Path, grid: str) -> list[Condition]:
         )
 
     return [Condition("own", pools, hear, cells, repeat=False, left_out=left_out)]
+
+
+def _fitting(make_episode: Callable[[Random], Episode], pool: Sequence[Utterance]) -> int:
+    """How many utterances of the pool a task can be asked of."""
+    rng = Random(0)
+    episode = make_episode(rng)
+    return sum(episode.solve(utterance, rng) is not None for utterance in pool)
 
 
 def _left_out(utterances: Sequence[Utterance]) -> dict[str, str]:
@@ -154,7 +158,7 @@ def _bindable(pools: Pools) -> dict[str, list[str]]:
     both = [_counts(pool) for pool in (pools.queries, pools.demonstrations)]
     values: dict[str, list[str]] = {}
     for fact, value in sorted(both[0]):
-        if min(counts[fact, value] for counts in both) >= _LEAST_OF_A_VALUE:
+        if min(counts[fact, value] for counts in both) >= LEAST_OF_A_VALUE:
             values.setdefault(fact, []).append(value)
     return {fact: own for fact, own in values.items() if len(own) >= 2}
 

@@ -9,7 +9,7 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from transformers import Wav2Vec2Config
 
@@ -45,10 +45,10 @@ HALVES = 2  # characters come faster than 25 a second, so each frame gives two C
 class EncoderRecipe(Settings):
     """Size, data and training of the tiny encoder."""
 
-    width: int = 192
-    layers: int = 4
-    heads: int = 4
-    channels: int = 192
+    width: int = Field(default=192, gt=0)
+    layers: int = Field(default=4, gt=0)
+    heads: int = Field(default=4, gt=0)  # divide the width
+    channels: int = Field(default=192, gt=0)  # of the convolutions, four phases a filter
     passages: int = Field(default=8000, gt=0)  # of synthetic speech, about 5 s each
     digit_strings: int = 300  # of human digits, joined
     no_speech: int = 150
@@ -64,6 +64,14 @@ class EncoderRecipe(Settings):
         save_every_minutes=5,
         threads=1,
     )
+
+    @model_validator(mode="after")
+    def _divisible(self) -> EncoderRecipe:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+        if self.channels % 4:
+            raise ValueError(f"channels {self.channels} is no multiple of 4")
+        return self
 
 
 def build(recipe: EncoderRecipe) -> Encoder:

@@ -24,7 +24,7 @@ from iclal.training.recipe import read_recipe
 from iclal.training.run_folder import commit
 
 _ABLATED_INPUTS = ("audio", "ceiling")
-_UNTRAINED = ("ctc",)  # bundled models that are asked as they were before training, too
+_UNTRAINED = {"ctc": "ctc-align"}  # bundled models that are asked as they were before training, too, and their recipes
 _UNTRAINED_TASKS = ("transcript", "questions")
 
 
@@ -63,7 +63,7 @@ def run_grid(
             evaluations += ablations(name, model, conditions[0], count, seed, progress=progress)
         for name, place in (places or {}).items():
             if place in _UNTRAINED:
-                evaluations += untrained(name, place, conditions[0], count, seed, progress=progress)
+                evaluations += untrained(name, _UNTRAINED[place], conditions[0], count, seed, progress=progress)
     meta = {"grid": grid, "command": shlex.join(["iclal", *sys.argv[1:]]), "commit": commit()}
     curves = {"training_curves": training_curves(places or {})}
     return write_evaluations(out, evaluations, extras=curves | dict(extras or {}), meta=meta)

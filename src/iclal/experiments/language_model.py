@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from iclal.data.demonstrations import seeded
@@ -43,7 +43,7 @@ class LanguageModelRecipe(Settings):
     layers: int = Field(default=6, ge=3)
     width: int = Field(default=192, gt=0)
     feed_forward_width: int = Field(default=384, gt=0)  # what is learnt here is looking things up: depth over width
-    head_width: int = Field(default=32, gt=0)
+    head_width: int = Field(default=32, gt=0)  # divides the width
     start: Path | None = None  # a folder of such a model to go on from, with a schedule of its own
     start_share: float = Field(default=0.0, ge=0, lt=1)  # of the curriculum that it has behind it
     tokens_per_batch: int = Field(default=4096, gt=0)  # padded
@@ -58,6 +58,12 @@ class LanguageModelRecipe(Settings):
         save_every_minutes=5,
         threads=1,
     )
+
+    @model_validator(mode="after")
+    def _whole_heads(self) -> LanguageModelRecipe:
+        if self.width % self.head_width:
+            raise ValueError(f"width {self.width} is no multiple of head_width {self.head_width}")
+        return self
 
 
 def pretrain(
@@ -286,7 +292,7 @@ def measure(recipe: LanguageModelRecipe, checkpoint: Path, count: int = 400) -> 
 
 
 def export(recipe: LanguageModelRecipe, checkpoint: Path, folder: Path) -> None:
-    """Write a checkpoint as a model of the hub's layout: weights in bfloat16, tokenizer, and what it reached."""
+    """Write a checkpoint as a model of the hub's layout: weights in bfloat16, and tokenizer."""
     tokenizer = world_tokenizer(recipe.template)
     model = build(recipe, tokenizer)
     load_weights(checkpoint, model)

@@ -26,7 +26,9 @@ def pretrain_language_model(
     recipe = _recipe(language_model.LanguageModelRecipe, out, overrides, resume)
     result = language_model.pretrain(recipe, out, resume=resume, accept_changes=accept_changes)
     language_model.export(recipe, result.checkpoint, out / "model")
-    _write_reached(out, result, language_model.measure(recipe, result.checkpoint))
+    whole = result.finish_reason != "interrupted"  # whoever pressed Ctrl-C does not wait for minutes of measuring
+    reached = language_model.measure(recipe, result.checkpoint) if whole else result.best_metrics
+    _write_reached(out, result, reached)
     return out / "model"
 
 

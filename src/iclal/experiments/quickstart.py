@@ -32,14 +32,19 @@ RECIPES = {"ctc": "quickstart-ctc", "linear": "quickstart-linear"}
 
 
 def run_quickstart(
-    out: Path, overrides: Sequence[str] = (), *, resume: bool = False, queries: int | None = None
+    out: Path,
+    overrides: Sequence[str] = (),
+    *,
+    resume: bool = False,
+    accept_changes: bool = False,
+    queries: int | None = None,
 ) -> Path:
     """Synthesise, train, evaluate, report; returns the report.json in `out`.
 
     `overrides` (`key=value`) are laid on both recipes; `queries` are asked a cell, by default the grid's number.
 
     Raises:
-        SettingsError: an override that the recipes do not know.
+        SettingsError: an override that the recipes do not know, or that changes a run to be resumed.
         MissingError: no espeak-ng.
         TrainingError: a training was interrupted; `resume` goes on with it.
     """
@@ -50,10 +55,12 @@ def run_quickstart(
     speech_for(recipes["ctc"])
     world_conditions("quick", seed=0)
     _say("2/4 training: two connectors side by side, the language model frozen")
-    _say("3/4 evaluation: unseen voices and sentences, with controls")
     workers = multiprocessing.get_context("spawn")  # a forked torch would share its thread pool
     with ProcessPoolExecutor(len(recipes), mp_context=workers) as pool:
-        jobs = [pool.submit(_train_and_ask, name, recipe, out, resume, count) for name, recipe in recipes.items()]
+        jobs = [
+            pool.submit(_train_and_ask, name, recipe, out, resume, accept_changes, count)
+            for name, recipe in recipes.items()
+        ]
         results = [found for job in jobs if (found := job.result()) is not None]
     if len(results) < len(recipes):
         raise TrainingError(f"training was interrupted; go on with: {resume_command(out, overrides, queries)}")
@@ -80,7 +87,7 @@ def resume_command(out: Path, overrides: Sequence[str] = (), queries: int | None
 
 
 def _train_and_ask(
-    name: str, recipe: EarsRecipe, out: Path, resume: bool, queries: int
+    name: str, recipe: EarsRecipe, out: Path, resume: bool, accept_changes: bool, queries: int
 ) -> tuple[list[Evaluation], float] | None:
     """Train one connector and evaluate it, in a process of its own; with the process's largest memory in MB.
 
@@ -89,9 +96,13 @@ def _train_and_ask(
     import torch
 
     torch.set_num_threads(1)
-    trained = train_ears(recipe, out / name, speech_for(recipe, progress=False), resume=resume)
+    trained = train_ears(
+        recipe, out / name, speech_for(recipe, progress=False), resume=resume, accept_changes=accept_changes
+    )
     if trained.fit.finish_reason == "interrupted":
         return None
+    if name == "ctc":
+        _say("3/4 evaluation: unseen voices and sentences, with controls")
     conditions = world_conditions("quick", seed=0, progress=False)
     # One bar is enough, and the slower of the two is worth watching.
     evaluations = evaluate_all({name: trained.model}, conditions, queries, seed=0, progress=name == "ctc")

@@ -11,10 +11,9 @@ from iclal.data.tasks.episode import Episode
 from iclal.data.world import names, speech
 from iclal.data.world.sentences import Taste
 from iclal.evaluation.evaluate import Cell, Pools
-from iclal.experiments.conditions import Condition, check_grid, held_out
+from iclal.experiments.conditions import LEAST_OF_A_VALUE, SHOTS, Condition, check_grid, held_out
 
 _POOL = {"quick": 260, "full": 640}  # utterances in each pool
-_LEAST_OF_A_VALUE = 5
 _ADULTS = ("man", "woman")
 _VOICE_WORDINGS = {name: voice.INSTRUCTIONS[name] + voice.HELD_OUT_INSTRUCTIONS[name] for name in voice.CANDIDATES}
 _HONEST = ("audio", "ceiling", "cascade")  # where controls stand elsewhere
@@ -48,7 +47,7 @@ def _world_pools(size: int, seed: int, taste: Taste, *, noisy_share: float = 0.0
 
 def world_cells(grid: str, pools: Pools) -> list[Cell]:
     """Tasks by number of demonstrations. Two label words are bound in `labels`, four in `labels-4`."""
-    shots = {"quick": (0, 2), "full": (0, 1, 2, 4, 8)}[grid]
+    shots = SHOTS[grid]
     copied = shots[: 4 if grid == "full" else 2]  # long answers: eight demonstrations of them say nothing new
     cells = [Cell("transcript", k, held_out(transcript)) for k in copied]
     cells += [Cell("questions", k, held_out(questions)) for k in shots]
@@ -85,4 +84,4 @@ def voice_cells(pools: Pools) -> list[Cell]:
 
 def _common_values(pools: Pools, attribute: str) -> list[str]:
     counts = [Counter(u.facts.get(attribute) for u in pool) for pool in (pools.queries, pools.demonstrations)]
-    return sorted(v for v in counts[0] if v and min(count[v] for count in counts) >= _LEAST_OF_A_VALUE)
+    return sorted(v for v in counts[0] if v and min(count[v] for count in counts) >= LEAST_OF_A_VALUE)

@@ -106,7 +106,9 @@ class LanguageModel:
         if note:
             logger.warning("%s: %s", folder, note)
             model.notes = (note,)
-        network.to(device=device, dtype=wanted)
+        network.to(device=device)
+        for parameter in network.parameters():
+            parameter.data = parameter.data.to(wanted)  # not the buffers: rotary frequencies stay float32
         return model
 
     @property

@@ -62,6 +62,8 @@ def estimate(
         accumulate(iter(batches), loss, parameters, autocast)
         for parameter in parameters:
             parameter.grad = None
+        if parameters[0].device.type == "cuda":
+            torch.cuda.synchronize()  # else the backward pass is only begun
         return time.monotonic() - start
 
     trainable.train()

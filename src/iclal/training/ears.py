@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -36,8 +37,6 @@ from iclal.training.step import SimpleBatch, StepLoss
 from iclal.training.teacher import TeacherAnswer, teach
 from iclal.training.train import FitResult, fit
 
-_LONGEST_STRETCH = 1.15  # what augmentation may add to a clip's length
-
 
 @dataclass(frozen=True)
 class Speech:
@@ -47,9 +46,14 @@ class Speech:
     validation: Recordings
 
     def notes(self) -> list[str]:
-        """What was left out, a line a reason."""
-        dropped = Counter(self.train.dropped) + Counter(self.validation.dropped)
-        return [f"{count} recordings are not trained on: {reason}" for reason, count in dropped.items()]
+        """How much there is on either side, and what was left out, a line a reason."""
+        counts = [f"{len(r.utterances)} recordings ({r.seconds / 3600:.2f} h)" for r in (self.train, self.validation)]
+        found = [f"{counts[0]} to train on, {counts[1]} to validate by"]
+        for use, recordings in (("trained on", self.train), ("validated by", self.validation)):
+            found += [f"{count} recordings are not {use}: {reason}" for reason, count in recordings.dropped.items()]
+            if recordings.dropped:
+                found[-1] += f" ({recordings.dropped_seconds:.0f} s left out in all)"
+        return found
 
 
 @dataclass(frozen=True)
@@ -88,9 +92,13 @@ def train_ears(
         choose=("wer", "min"),
         listen=school.listen,
         frozen={"language model": school.model.language_model.network},
-        digests={"plan": school.plan.digest(), "recordings": speech.train.digest()},
+        digests={
+            "plan": school.plan.digest(),
+            "recordings": speech.train.digest(),
+            "validation": speech.validation.digest(),
+        },
         worst=school.worst_batches(),
-        notes=speech.notes(),
+        notes=[*speech.notes(), *school.notes],
         resume=resume,
         accept_changes=accept_changes,
         quiet=quiet,
@@ -146,11 +154,14 @@ def hold_out(utterances: Sequence[Utterance], share: float, seed: int) -> tuple[
     """Utterances to train on and to validate by: whole speakers where there are at least three, else single clips."""
     speakers = sorted({u.speaker for u in utterances if u.speaker})
     keys = [u.speaker if len(speakers) >= 3 and u.speaker else u.id for u in utterances]
-    order = np.random.default_rng(seed).permutation(sorted(set(keys))).tolist()
+    sizes = Counter(keys)
+    order = np.random.default_rng(seed).permutation(sorted(sizes)).tolist()
     chosen: set[str] = set()
-    wanted = max(1, round(share * len(utterances)))
-    while order and sum(key in chosen for key in keys) < wanted:
-        chosen.add(order.pop())
+    wanted, taken = max(1, round(share * len(utterances))), 0
+    for key in order:
+        if taken < wanted and taken + sizes[key] <= max(2 * wanted, min(sizes.values())):  # not one who says most
+            chosen.add(key)
+            taken += sizes[key]
     train = [u for u, key in zip(utterances, keys, strict=True) if key not in chosen]
     return train, [u for u, key in zip(utterances, keys, strict=True) if key in chosen]
 
@@ -177,8 +188,8 @@ def build_model(recipe: EarsRecipe) -> ICLAL:
     return model
 
 
-def too_fast(model: ICLAL, recordings: Recordings) -> list[str]:
-    """Clips of fewer frames than CTC needs for their text: one a token, one more between two alike.
+def too_fast(model: ICLAL, recordings: Recordings, speed: float = 1.0) -> list[str]:
+    """Clips of fewer frames than CTC needs, played `speed` times as fast: one a token, one more between two alike.
 
     Their loss is infinite, so they would be trained on in name only.
     """
@@ -186,7 +197,7 @@ def too_fast(model: ICLAL, recordings: Recordings) -> list[str]:
     for id, utterance in recordings.utterances.items():
         tokens = model.language_model.ids(f" {utterance.rich_text}") if utterance.rich_text else []
         needed = len(tokens) + sum(one == other for one, other in itertools.pairwise(tokens))
-        if model.encoder.num_frames(recordings.num_samples(id)) < needed:
+        if model.encoder.num_frames(int(recordings.num_samples(id) / speed)) < needed:
             found.append(id)
     return found
 
@@ -196,6 +207,7 @@ class School:
 
     def __init__(self, recipe: EarsRecipe, speech: Speech) -> None:
         self.recipe, self.speech = recipe, speech
+        self.notes: list[str] = []  # what the user should know besides the speech's own
         torch.manual_seed(recipe.train.seed)
         self.model = build_model(recipe)
         encoder = list(self.model.encoder.parameters())
@@ -205,11 +217,13 @@ class School:
         else:
             self.groups["encoder"] = encoder
         if recipe.objectives.alignment:
-            speech.train.leave_out(too_fast(self.model, speech.train), "too short for their text")
+            fastest = 1 / recipe.augment.shortest_stretch
+            speech.train.leave_out(too_fast(self.model, speech.train, fastest), "too short for their text")
             if not speech.train.utterances:
                 raise DataError(f"no recording to train on is left: {'; '.join(speech.notes())}")
         self.lessons, self.answers = self._teach() if recipe.objectives.distillation else ({}, {})
-        sizes = {id: self._size(id) for id in [*speech.train.utterances, *self.lessons]}
+        clips = speech.train.utterances if recipe.objectives.alignment or recipe.objectives.transcription else ()
+        sizes = {id: self._size(id) for id in [*clips, *self.lessons]}
         read = any(size.tokens for size in sizes.values())
         budget = BatchBudget(
             max_frames=int(recipe.batch_seconds * SAMPLE_RATE),
@@ -225,10 +239,15 @@ class School:
             dataclasses.replace(u, duration_seconds=recordings.num_samples(id) / SAMPLE_RATE)
             for id, u in recordings.utterances.items()
         ]
-        seconds = self.recipe.batch_seconds / _LONGEST_STRETCH
         recipe = self.recipe
+        seconds = recipe.batch_seconds / recipe.augment.longest_stretch
         lessons = draw_lessons(utterances, recipe.teacher, recipe.template, recipe.train.seed, seconds)
         answers = teach(self.model, lessons)
+        end = self.model.language_model.end_id(recipe.template.end)
+        if cut := sum(answer.token_ids[-1:] != (end,) for answer in answers):
+            self.notes.append(
+                f"{cut} of {len(lessons)} of the language model's answers have no end: too long, or a loop"
+            )
         named = {example.id: example for example in lessons}
         return named, {example.id: answer for example, answer in zip(lessons, answers, strict=True)}
 
@@ -237,7 +256,8 @@ class School:
         lesson, recordings = self.lessons.get(id), self.speech.train
         clip_ids = [id] if lesson is None else _clip_ids(lesson)
         samples = [recordings.num_samples(clip) for clip in clip_ids]
-        heard = sum(self.model.max_rows(int(count * _LONGEST_STRETCH)) for count in samples)
+        stretch = self.recipe.augment.longest_stretch
+        heard = sum(self.model.max_rows(int(count * stretch)) for count in samples)
         rows = 0
         if self.recipe.objectives.transcription:  # of every clip of the batch
             end = self.model.settings.template.end
@@ -246,7 +266,8 @@ class School:
         if lesson is not None:
             without_clips = tokenize(fill(lesson.prompt, lambda _: SlotText("")), self.model.language_model)
             rows += heard + len(lay_out(without_clips, [], self.answers[id].token_ids).rows)
-        return Size(frames=int(sum(samples) * _LONGEST_STRETCH), tokens=rows)
+        padded = len(samples) * max(samples)  # every clip of a lesson is heard in the same batch
+        return Size(frames=int(padded * stretch), tokens=rows)
 
     def draw(self, step: int, micro: int) -> SimpleBatch[EarsBatch]:
         """Batch `micro` of a step: clips and lessons, every clip drawn once."""
@@ -255,14 +276,15 @@ class School:
 
     def _batch(self, ids: Sequence[str], epoch: int) -> SimpleBatch[EarsBatch]:
         recordings, seed = self.speech.train, self.recipe.train.seed
-        clip_ids = [clip for id in ids for clip in (_clip_ids(self.lessons[id]) if id in self.lessons else [id])]
+        alone = [id for id in ids if id not in self.lessons]
+        clip_ids = [*alone, *(clip for id in ids if id in self.lessons for clip in _clip_ids(self.lessons[id]))]
         audios = {id: recordings.draw(id, seed, epoch, self.recipe.augment) for id in dict.fromkeys(clip_ids)}
         cases = [
             Case(fill(self.lessons[id].prompt, lambda u: audios[u.id]), self.answers[id])
             for id in ids
             if id in self.lessons
         ]
-        content = EarsBatch([recordings.utterances[id] for id in audios], list(audios.values()), cases)
+        content = EarsBatch([recordings.utterances[id] for id in alone], list(audios.values()), cases)
         return SimpleBatch(content, ids, {"audio_seconds": sum(audio.duration_seconds for audio in audios.values())})
 
     def loss(self, batch: SimpleBatch[EarsBatch]) -> StepLoss:
@@ -281,9 +303,12 @@ class School:
         """The largest batches, to be tried before the first step."""
         return [self._batch(ids, 0) for ids in self.plan.worst_batches()]
 
-    @property
+    @functools.cached_property
     def _check_ids(self) -> list[str]:
-        return list(self.speech.validation.utterances)[: self.recipe.validation_clips]
+        """A draw of the validation recordings: a manifest is often sorted by speaker or text."""
+        ids = list(self.speech.validation.utterances)
+        order = np.random.default_rng(self.recipe.train.seed).permutation(len(ids))
+        return [ids[place] for place in order[: self.recipe.validation_clips]]
 
     @property
     def _check_utterances(self) -> list[Utterance]:
@@ -300,13 +325,26 @@ class School:
         """Loss a token of the transcripts with the right clip, another's, and silence (law 12)."""
         utterances = self._check_utterances
         silence = [Audio(np.zeros_like(audio.samples), source="silence") for audio in self._check]
-        others = [*self._check[1:], *self._check[:1]]
+        others = self._of_another_text(utterances)
         losses = {}
         for name, audios in (("right", self._check), ("other", others), ("silence", silence)):
+            if audios is None:
+                continue
             prompts = [transcription_prompt(self.model, audio) for audio in audios]
             scores = score_targets(self.model, prompts, [u.text or "" for u in utterances])
             losses[name] = -sum(map(sum, scores)) / sum(map(len, scores))
         return losses
+
+    def _of_another_text(self, utterances: Sequence[Utterance]) -> list[Audio] | None:
+        """For each check clip the next one that says something else; None where all say the same."""
+        others = []
+        for place, utterance in enumerate(utterances):
+            behind = [(place + step) % len(utterances) for step in range(1, len(utterances))]
+            other = next((i for i in behind if utterances[i].text != utterance.text), None)
+            if other is None:
+                return None
+            others.append(self._check[other])
+        return others
 
 
 def _clip_ids(example: Example) -> list[str]:

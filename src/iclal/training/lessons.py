@@ -59,12 +59,13 @@ def _episodes(utterances: Sequence[Utterance], settings: TeacherSettings) -> lis
     label_words = name_list(40, "label", seed=1)
     values = {name: _common_values(utterances, name) for name in (*labels.ATTRIBUTES, *voice.CANDIDATES)}
     bindable = [name for name in labels.ATTRIBUTES if len(values[name]) >= 2]
-    voiced = [name for name in voice.CANDIDATES if len(values[name]) >= 2]
+    voiced = [name for name, known in voice.CANDIDATES.items() if len({*values[name]} & {*known}) >= 2]
+    enough = max(settings.shots) + 1
     makers: dict[str, tuple[bool, Callable[[random.Random], Episode]]] = {
-        "transcript": (any(u.text is not None for u in utterances), transcript.episode),
-        "questions": (any(u.questions for u in utterances), questions.episode),
-        "summary": (any(u.summary for u in utterances), summary.episode),
-        "pattern": (sum(len(pattern.attributes_of(u)) >= 5 for u in utterances) >= 20, pattern.episode),
+        "transcript": (sum(u.text is not None for u in utterances) >= enough, transcript.episode),
+        "questions": (sum(bool(u.questions) for u in utterances) >= enough, questions.episode),
+        "summary": (sum(bool(u.summary) for u in utterances) >= enough, summary.episode),
+        "pattern": (_can_show_patterns(utterances, 2 * enough), pattern.episode),
         "labels": (bool(bindable), lambda rng: labels.episode(rng, label_words, values, 2, attributes=bindable)),
         "voice": (bool(voiced), lambda rng: _voice(rng, label_words, values, voiced)),
     }
@@ -75,6 +76,13 @@ def _episodes(utterances: Sequence[Utterance], settings: TeacherSettings) -> lis
     if not found:
         raise DataError(f"the training utterances have none of the fields that the tasks {settings.tasks} need")
     return found
+
+
+def _can_show_patterns(utterances: Sequence[Utterance], least: int) -> bool:
+    """Whether any pattern can be demonstrated: clips of many attributes, and `least` clips of each."""
+    told = [pattern.attributes_of(utterance) for utterance in utterances]
+    counts = Counter(attribute for facts in told for attribute in facts)
+    return sum(len(facts) >= 5 for facts in told) >= 20 and all(counts[a] >= least for a in pattern.ATTRIBUTES)
 
 
 def _voice(

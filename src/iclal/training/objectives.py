@@ -22,7 +22,7 @@ from iclal.data.manifest import Utterance
 from iclal.data.prompt import Prompt
 from iclal.errors import SettingsError
 from iclal.model.connector import CTCConnector, Prefixes
-from iclal.model.layout import lay_out, tokenize, tokenize_target
+from iclal.model.layout import check_length, lay_out, tokenize, tokenize_target
 from iclal.model.model import ICLAL
 from iclal.settings import Settings
 from iclal.training.step import StepLoss
@@ -58,7 +58,7 @@ class Case:
 
 @dataclass(frozen=True)
 class EarsBatch:
-    """Clips, each heard once, and the cases that hold them."""
+    """Clips, each heard once: first those of the utterances, which stand for themselves, then the cases' own."""
 
     utterances: Sequence[Utterance]
     audios: Sequence[Audio]
@@ -84,7 +84,7 @@ def ears_loss(model: ICLAL, batch: EarsBatch, objectives: Objectives) -> StepLos
         ("transcription", objectives.transcription, transcription),
         ("distillation", objectives.distillation, distillation),
     ):
-        if weight and (name != "distillation" or batch.cases):
+        if weight and (batch.cases if name == "distillation" else batch.utterances):
             sum, tokens = loss(model, batch, prefixes)
             total, count = total + weight * sum, count + tokens
             parts[name] = float(sum.detach())
@@ -102,9 +102,9 @@ def alignment(model: ICLAL, batch: EarsBatch, prefixes: Prefixes) -> tuple[Tenso
     lengths = torch.tensor([len(each) for each in ids])
     targets = torch.tensor([token for each in ids for token in each], dtype=torch.long, device=model.device)
     sum = F.ctc_loss(
-        prefixes.log_probs_BFV1.transpose(0, 1),
+        prefixes.log_probs_BFV1[: len(ids)].transpose(0, 1),
         targets,
-        prefixes.num_frames_B,
+        prefixes.num_frames_B[: len(ids)],
         lengths.to(model.device),
         blank=model.language_model.vocabulary_size,
         reduction="sum",
@@ -116,9 +116,9 @@ def alignment(model: ICLAL, batch: EarsBatch, prefixes: Prefixes) -> tuple[Tenso
 def transcription(model: ICLAL, batch: EarsBatch, prefixes: Prefixes) -> tuple[Tensor, int]:
     """Cross-entropy of the transcript's tokens behind the bare prefix, as in the paper."""
     end = model.settings.template.end
-    prompts: list[Prompt] = [(audio,) for audio in batch.audios]
+    prompts: list[Prompt] = [(audio,) for audio in batch.audios[: len(batch.utterances)]]
     targets = [tokenize_target(u.text or "", end, model.language_model) for u in batch.utterances]
-    logits_NV, _ = _target_logits(model, batch, prefixes, prompts, targets)
+    logits_NV = _target_logits(model, batch, prefixes, prompts, targets)
     ids = torch.tensor([token for target in targets for token in target], device=model.device)
     return F.cross_entropy(logits_NV.float(), ids, reduction="sum"), len(ids)
 
@@ -127,7 +127,7 @@ def distillation(model: ICLAL, batch: EarsBatch, prefixes: Prefixes) -> tuple[Te
     """Cross-entropy between the teacher's distribution (its most likely tokens) and the student's, over its answer."""
     prompts = [case.prompt for case in batch.cases]
     answers = [case.answer for case in batch.cases]
-    logits_NV, _ = _target_logits(model, batch, prefixes, prompts, [answer.token_ids for answer in answers])
+    logits_NV = _target_logits(model, batch, prefixes, prompts, [answer.token_ids for answer in answers])
     log_probs_NV = logits_NV.float().log_softmax(-1)
     ids_NK = torch.cat([answer.likely_ids for answer in answers]).to(model.device)
     probs_NK = torch.cat([answer.likely_probs for answer in answers]).to(model.device)
@@ -140,13 +140,14 @@ def _target_logits(
     prefixes: Prefixes,
     prompts: Sequence[Prompt],
     targets: Sequence[tuple[int, ...]],
-) -> tuple[Tensor, Tensor]:
-    """Logits [N, V] at the targets' rows, and the example of each."""
+) -> Tensor:
+    """Logits [N, V] at the targets' rows. Raises PromptError for a prompt that is empty or beyond the positions."""
     numbers = {id(audio): number for number, audio in enumerate(batch.audios)}
     counts = [len(rows) for rows in prefixes.rows]
     layouts = [
         lay_out(tokenize(prompt, model.language_model, lambda audio: numbers[id(audio)]), counts, target)
         for prompt, target in zip(prompts, targets, strict=True)
     ]
-    rows = model.target_logits(layouts, prefixes.rows)
-    return rows.logits_NV, rows.example_N
+    for layout in layouts:
+        check_length(layout, 0, model.language_model.max_positions)
+    return model.target_logits(layouts, prefixes.rows).logits_NV

@@ -38,7 +38,7 @@ class TeacherSettings(Settings):
     """The prompts that the frozen model answers for `distillation`."""
 
     examples: int = Field(default=1500, gt=0)
-    shots: tuple[int, ...] = (0, 0, 0, 1, 2)  # drawn from evenly
+    shots: tuple[int, ...] = Field(default=(0, 0, 0, 1, 2), min_length=1)  # drawn from evenly
     tasks: tuple[str, ...] = ("transcript", "questions", "summary", "pattern", "labels", "voice")
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
 from collections.abc import Iterable
 
 import numpy as np
 
 from iclal.audio.augment import Augment, augment, noisy
-from iclal.audio.reading import SAMPLE_RATE, Audio, read_audio
+from iclal.audio.reading import SAMPLE_RATE, Audio, read_audio, to_int16
 from iclal.data.manifest import Utterance
 from iclal.errors import DataError
 
@@ -52,8 +54,7 @@ class Recordings:
             self.drop(f"longer than {self.max_seconds:g} s", len(samples) / SAMPLE_RATE)
             return
         self.utterances[utterance.id] = utterance
-        # float files may pass full scale, which int16 would wrap around
-        self._samples[utterance.id] = (np.clip(samples, -1, 1) * 32767).astype(np.int16)
+        self._samples[utterance.id] = to_int16(samples)
 
     def drop(self, reason: str, seconds: float, count: int = 1) -> None:
         """Count `count` recordings, `seconds` long together, that are not taken."""
@@ -90,10 +91,11 @@ class Recordings:
         return sum(len(samples) for samples in self._samples.values()) / SAMPLE_RATE
 
     def digest(self) -> str:
-        """SHA-256 of ids, texts and samples: what a resumed run must find unchanged."""
+        """SHA-256 of samples and all that is known of them: what a resumed run must find unchanged."""
         digest = hashlib.sha256()
         for id, utterance in self.utterances.items():
-            digest.update(f"{id}\t{utterance.rich_text}\n".encode())
+            known = dataclasses.replace(utterance, audio=None).to_json()
+            digest.update(f"{id}\t{json.dumps(known, sort_keys=True)}\n".encode())
             digest.update(self._samples[id].tobytes())
         return digest.hexdigest()
 

@@ -344,14 +344,14 @@ class _Run:
         folder = resume if isinstance(resume, Path) else newest_checkpoint(self.checkpoints, say)
         checkpoint = None if folder is None else load_checkpoint(folder)
         step = 0 if checkpoint is None else checkpoint.step
+        if checkpoint is not None and set(checkpoint.weights) != set(self.tensors):
+            amiss = sorted(set(checkpoint.weights) ^ set(self.tensors))
+            raise TrainingError(f"{folder} and this model do not hold the same trained tensors: {shown_ids(amiss)}")
         for change in resume_run(self.folder, step, recipe, self.settings.seed, digests, accept_changes=accept_changes):
             say(f"changed: {change}")
         if folder is None or checkpoint is None:
             say(f"{self.folder} has no whole checkpoint: starting from the first step")
             return
-        if set(checkpoint.weights) != set(self.tensors):
-            amiss = sorted(set(checkpoint.weights) ^ set(self.tensors))
-            raise TrainingError(f"{folder} and this model do not hold the same trained tensors: {shown_ids(amiss)}")
         put_tensors(checkpoint.weights, self.tensors, folder)
         self.optimizer.load_tensors(checkpoint.optimizer)
         self.state = State.of(checkpoint.state)

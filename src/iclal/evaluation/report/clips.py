@@ -49,6 +49,7 @@ class ClipFields(pydantic.BaseModel):
     answer: str | None = None
     answers: dict[str, str] = {}
     answers_by_model: dict[str, str] = {}
+    right_by_model: dict[str, bool] = {}
     right: dict[str, bool] = {}
     cascade: str | None = None
     nearest_tokens: list[TokenFields] | dict[str, list[TokenFields]] = []
@@ -108,8 +109,8 @@ def view_clips(clips: Sequence[ClipFields], run_folder: Path) -> list[ClipView]:
     return [
         ClipView(
             clip,
-            [_mark(INPUT_NAMES.get(i, i), text, clip, i) for i, text in clip.answers.items()],
-            [_mark(model, text, clip, None) for model, text in clip.answers_by_model.items()],
+            [_mark(INPUT_NAMES.get(i, i), text, clip, clip.right.get(i)) for i, text in clip.answers.items()],
+            [_mark(m, text, clip, clip.right_by_model.get(m)) for m, text in clip.answers_by_model.items()],
             differing_words(clip.reference or "", clip.cascade or ""),
             uris.get(index),
             missing.get(index),
@@ -128,9 +129,10 @@ def _figure(clip: ClipFields, recording: Recording, index: int) -> Markup:
     return spectrogram_figure(recording, lanes, f"spectrogram-{index}")
 
 
-def _mark(name: str, text: str, clip: ClipFields, input: str | None) -> ClipAnswer:
-    if input is not None and input in clip.right:
-        return ClipAnswer(name, text, clip.right[input])
+def _mark(name: str, text: str, clip: ClipFields, right: bool | None) -> ClipAnswer:
+    """An answer as the metric marked it; where it did not, by its letters."""
+    if right is not None:
+        return ClipAnswer(name, text, right)
     return ClipAnswer(name, text, None if clip.answer is None else _bare(text) == _bare(clip.answer))
 
 
