@@ -144,3 +144,13 @@ def test_audio_is_still_found_from_another_folder_and_through_a_link(tmp_path: P
         assert one.audio_path is not None and one.audio_path.is_file()
     absolute = Utterance("a", audio="/there/a.wav", root=tmp_path)
     assert moved(absolute, link) is absolute
+
+
+@pytest.mark.parametrize(
+    ("field", "said"), [({"text": 7}, "text is 7, which is no text"), ({"start_seconds": "1"}, "start_seconds is '1'")]
+)
+def test_a_line_of_wrong_types_is_refused_with_its_number(tmp_path: Path, field: dict, said: str) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"id": "a"}\n' + json.dumps({"id": "b"} | field) + "\n")
+    with pytest.raises(DataError, match=f"m.jsonl:2: not a manifest line: {said}"):
+        list(read_manifest(path))

@@ -21,6 +21,10 @@ class Question:
     answers: tuple[str, ...]
 
 
+_TEXTS = ("id", "audio", "speaker", "split", "text", "voice", "summary", "label")
+_NUMBERS = ("start_seconds", "duration_seconds")
+
+
 @dataclass(frozen=True)
 class Utterance:
     """A clip with what is known of it: one line of a manifest.
@@ -63,7 +67,11 @@ class Utterance:
 
     @classmethod
     def from_json(cls, values: dict[str, Any], root: Path = Path()) -> Utterance:
-        """An utterance from a checked manifest line (see `iclal.data.schema` for the check)."""
+        """An utterance from a manifest line (`iclal.data.schema` checks more). Raises TypeError for a wrong type."""
+        for names, type in ((_TEXTS, str), (_NUMBERS, (int, float))):
+            for name in names:
+                if name in values and not (values[name] is None or isinstance(values[name], type)):
+                    raise TypeError(f"{name} is {values[name]!r}, which is no {'text' if type is str else 'number'}")
         questions = tuple(Question(q["id"], q["question"], tuple(q["answers"])) for q in values.get("questions", ()))
         return cls(**(values | {"questions": questions, "root": root}))
 

@@ -122,7 +122,7 @@ def silence_around(recordings: Recordings, count: int, seed: int) -> Recordings:
 
 def crying_babies(data: Path) -> list[Utterance]:
     """The babies of ESC-10, in the manifest's order; the even ones are trained on, the odd ones tested."""
-    return [utterance for utterance in data_folder(data / "esc10_nonspeech") if "baby" in str(utterance.label)]
+    return [utterance for utterance in data_folder(data / "esc10_nonspeech") if "baby" in (utterance.label or "")]
 
 
 def data_folder(folder: Path) -> Iterable[Utterance]:
@@ -135,4 +135,5 @@ def data_folder(folder: Path) -> Iterable[Utterance]:
     for line in lines:
         values = json.loads(line)
         own = {name: values.pop(name) for name in list(values) if name not in known}
-        yield Utterance.from_json(values | {"label": str(values.get("label")), "extra": own}, folder)
+        label = None if values.get("label") is None else str(values["label"])
+        yield Utterance.from_json(values | {"label": label, "extra": own}, folder)
