@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import random
 from collections import Counter
@@ -141,6 +142,22 @@ def test_solved_asks_a_clip_that_no_demonstration_shows(pool: Pool) -> None:
         prompt = solved(questions.episode(rng), pool.passages[:12], 8, rng, TEMPLATE)
         clips = [piece.utterance.id for piece in prompt if hasattr(piece, "utterance")]
         assert len(set(clips)) == 9
+
+
+def test_a_garbled_passage_is_its_words_with_some_lost_doubled_or_mistaken(pool: Pool) -> None:
+    rng = random.Random(2)
+    kept = total = 0
+    for passage in pool.passages[:200]:
+        said, heard = (passage.text or "").split(), (documents._garbled(rng, passage).text or "").split()
+        kept += sum(block.size for block in difflib.SequenceMatcher(None, said, heard, False).get_matching_blocks())
+        total += len(said)
+    assert 0.8 < kept / total < 0.97
+    solved_row = solved(
+        transcript.episode(rng), [documents._garbled(rng, p) for p in pool.passages[:8]], 2, rng, TEMPLATE
+    )
+    answers = [piece.text.strip() for piece in solved_row if isinstance(piece, Text) and piece.is_answer]
+    shown = [piece.utterance.text for piece in solved_row if hasattr(piece, "utterance")]
+    assert answers == shown  # copied as they are
 
 
 def test_several_questions_are_asked_about_one_clip() -> None:

@@ -30,13 +30,13 @@ STEPS_PER_POOL = 24
 ROW_TOKENS = (300, 1200)  # a row may pass its length by one document
 # How often which document is drawn. `several`: several questions about one clip.
 _KINDS = {
-    "transcript": 0.1,
-    "questions": 0.18,
-    "several": 0.2,
-    "summary": 0.14,
-    "pattern": 0.1,
-    "labels": 0.18,
-    "voice": 0.1,
+    "transcript": 0.18,
+    "questions": 0.19,
+    "several": 0.22,
+    "summary": 0.16,
+    "pattern": 0.09,
+    "labels": 0.04,
+    "voice": 0.12,
 }
 WORD_VALUES = {
     "colour": words.COLOURS,
@@ -166,8 +166,11 @@ def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[st
         return kind, _several_questions(rng, rng.choice(passages), template)
     elif kind == "transcript":
         episode, shots = transcript.episode(rng), rng.choice((0, 0, 1, 2, 4))
-        if rng.random() < 0.1:  # clips without speech, among others that are not
+        heard_as = rng.random()
+        if heard_as < 0.1:  # clips without speech, among others that are not
             passages = [Utterance(f"silence-{i}", text="") for i in range(4)] + rng.sample(passages, 4)
+        elif heard_as < 0.6:  # what ears make of speech is not always a sentence
+            passages = [_garbled(rng, passage) for passage in rng.sample(passages, 6)]
     elif kind == "questions":
         episode = questions.episode(rng)
     elif kind == "summary":
@@ -260,6 +263,23 @@ def _random_words(rng: random.Random, number: int) -> Utterance:
         names.draw_name(rng, "name") if rng.random() < 0.35 else rng.choice(plain) for _ in range(rng.randint(2, 9))
     ]
     return Utterance(f"words-{number}", text=" ".join(said) + ".")
+
+
+def _garbled(rng: random.Random, passage: Utterance) -> Utterance:
+    """The passage with some words lost, doubled or mistaken for others: a transcript is copied as it is."""
+    rate = rng.choice((0.05, 0.1, 0.2))
+    said: list[str] = []
+    for word in (passage.text or "").split():
+        change = rng.random() / rate
+        if change > 1:
+            said.append(word)
+        elif change > 0.75:
+            said += [word, word]
+        elif change > 0.5:
+            said.append(names.draw_name(rng, "name"))
+        elif change > 0.25:
+            said.append(rng.choice(_plain_words()) + "." * word.endswith("."))
+    return dataclasses.replace(passage, text=" ".join(said))
 
 
 _PLAIN_WORDS: list[str] = []
