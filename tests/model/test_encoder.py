@@ -101,3 +101,20 @@ def test_an_encoder_whose_weights_are_not_all_there_is_refused(tmp_path: Path) -
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
     with pytest.raises(ModelError, match=r"lacks \d+ weights, e.g. encoder.layers.2"):
         Encoder.load(folder)
+
+
+def test_margins_are_silence_around_each_clip_and_are_saved(tmp_path: Path) -> None:
+    folder = build_encoder(tmp_path / "plain")
+    said = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").write_text(json.dumps(said | {"margin_seconds": 0.25}))
+    encoder, plain = Encoder.load(folder).eval(), Encoder.load(build_encoder(tmp_path / "other")).eval()
+    samples = noise(6_000).samples
+    by_hand = np.pad(samples - samples.mean(), 4_000)
+    assert encoder.num_frames(len(samples)) == plain.num_frames(len(by_hand))
+    plain.load_state_dict(encoder.state_dict())
+    heard, expected = (e([torch.from_numpy(s)])[0] for e, s in ((encoder, samples), (plain, by_hand)))
+    torch.testing.assert_close(heard, expected, atol=1e-4, rtol=1e-4)
+    assert encoder.num_frames(0) == encoder.num_frames(10) == 0  # margins make no clip of nothing
+    encoder.save(tmp_path / "again")
+    assert Encoder.load(tmp_path / "again").settings.margin_seconds == 0.25
+    assert Wav2Vec2FeatureExtractor.from_pretrained(tmp_path / "again").sampling_rate == 16_000

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
-from iclal.audio.reading import SAMPLE_RATE, Audio
+from iclal.audio.reading import Audio
 from iclal.evaluation.inputs import Clips
 from iclal.evaluation.outcomes import Outcome
 from iclal.evaluation.report.scores import Scores
@@ -74,7 +73,12 @@ def nearest_tokens(model: ICLAL, audio: Audio) -> list[dict[str, Any]]:
     """
     with torch.no_grad():
         heard = model.hear([audio])
-    seconds = math.prod(model.encoder.network.config.conv_stride) / SAMPLE_RATE
+
+    def seconds(frame: int) -> float:
+        """When a frame begins; what lies in the margins is counted to the clip's ends."""
+        begins = frame * model.encoder.frame_seconds - model.encoder.settings.margin_seconds
+        return round(min(max(begins, 0.0), audio.duration_seconds), 3)
+
     if heard.token_ids is not None and heard.segments is not None:
         ids, spans = heard.token_ids[0], heard.segments[0]
     else:
@@ -87,8 +91,8 @@ def nearest_tokens(model: ICLAL, audio: Audio) -> list[dict[str, Any]]:
     return [
         {
             "token": str(tokenizer.decode([token], clean_up_tokenization_spaces=False)),
-            "start_seconds": round(first * seconds, 3),
-            "end_seconds": round(min(behind * seconds, audio.duration_seconds), 3),
+            "start_seconds": seconds(first),
+            "end_seconds": seconds(behind),
         }
         for token, (first, behind) in zip(ids, spans, strict=True)
     ]

@@ -48,6 +48,7 @@ class EncoderRecipe(Settings):
     width: int = Field(default=192, gt=0)
     layers: int = Field(default=4, gt=0)
     heads: int = Field(default=4, gt=0)  # divide the width
+    margin_seconds: float = Field(default=0.3, ge=0)
     channels: int = Field(default=192, gt=0)  # of the convolutions, four phases a filter
     passages: int = Field(default=8000, gt=0)  # of synthetic speech, about 5 s each
     digit_strings: int = 300  # of human digits, joined
@@ -98,7 +99,7 @@ def build(recipe: EncoderRecipe) -> Encoder:
         mask_time_length=4,
         mask_feature_prob=0.0,
     )
-    encoder = Encoder(EncoderSettings(config=config.to_diff_dict()))
+    encoder = Encoder(EncoderSettings(config=config.to_diff_dict(), margin_seconds=recipe.margin_seconds))
     first = cast(nn.Conv1d, encoder.network.feature_extractor.conv_layers[0].conv)
     with torch.no_grad():
         first.weight.copy_(_gabor_bank(recipe.channels, first.kernel_size[0])[:, None])

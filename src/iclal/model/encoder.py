@@ -6,11 +6,13 @@ Shapes: B batch, S samples, F frames, C channels of the convolutions, E encoder 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 
@@ -28,10 +30,13 @@ class EncoderSettings(Settings):
     config: dict[str, Any]
     do_normalize: bool = True  # mean 0 and variance 1 over the clip's own samples
     sampling_rate: int = SAMPLING_RATE  # Hz
+    margin_seconds: float = Field(default=0.0, ge=0)  # of silence laid around each clip, so that no word starts at once
 
 
 class Encoder(nn.Module):
     """Hugging Face's `Wav2Vec2Model` with its preprocessor: waveforms in, frames out.
+
+    Frame f is heard from `frame_seconds` * f - `settings.margin_seconds` on.
 
     A clip's frames do not depend on its batch: normalisation, the first group norm, the positional convolution and
     attention see the clip's own samples only. A clip too short for the convolutions has 0 frames.
@@ -54,6 +59,12 @@ class Encoder(nn.Module):
         self.width: int = config.hidden_size
         self._kernels: tuple[int, ...] = tuple(config.conv_kernel)
         self._strides: tuple[int, ...] = tuple(config.conv_stride)
+        self._margin_samples = round(settings.margin_seconds * SAMPLING_RATE)
+
+    @property
+    def frame_seconds(self) -> float:
+        """How much later the next frame begins."""
+        return math.prod(self._strides) / SAMPLING_RATE
 
     @classmethod
     def load(cls, folder: Path | str) -> Encoder:
@@ -82,6 +93,7 @@ class Encoder(nn.Module):
             config=network.config.to_diff_dict(),
             do_normalize=bool(said.get("do_normalize", True)),
             sampling_rate=int(said.get("sampling_rate", SAMPLING_RATE)),
+            margin_seconds=float(said.get("margin_seconds", 0.0)),
         )
         _config(settings)
         return cls(settings, network)
@@ -93,6 +105,7 @@ class Encoder(nn.Module):
             "feature_extractor_type": "Wav2Vec2FeatureExtractor",
             "do_normalize": self.settings.do_normalize,
             "sampling_rate": self.settings.sampling_rate,
+            "margin_seconds": self.settings.margin_seconds,  # ours; Hugging Face keeps it and does not use it
             "feature_size": 1,
             "padding_side": "right",
             "padding_value": 0.0,
@@ -101,7 +114,11 @@ class Encoder(nn.Module):
         (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=2) + "\n", encoding="utf-8")
 
     def num_frames(self, num_samples: int) -> int:
-        """Frames of a clip of `num_samples` samples at 16 kHz; 0 for one too short for the convolutions."""
+        """Frames of a clip of `num_samples` samples at 16 kHz and its margins; 0 if too short for the convolutions."""
+        return self._convolved(num_samples + 2 * self._margin_samples) if self._convolved(num_samples) else 0
+
+    def _convolved(self, num_samples: int) -> int:
+        """How many frames the convolutions make of so many samples."""
         for kernel, stride in zip(self._kernels, self._strides, strict=True):
             if num_samples < kernel:
                 return 0
@@ -131,12 +148,13 @@ class Encoder(nn.Module):
         return frames_BFE.index_copy(0, torch.tensor(heard, device=device), frames_HFE), num_frames_B
 
     def _prepare(self, waveform_S: Tensor) -> Tensor:
-        """The waveform as the preprocessor hands it on."""
+        """The waveform between its margins, as the preprocessor hands it on. Margins count as silence of the clip."""
         waveform_S = waveform_S.float()
+        margins = (self._margin_samples, self._margin_samples)
         if not self.settings.do_normalize:
-            return waveform_S
-        variance = waveform_S.var(correction=0)
-        return (waveform_S - waveform_S.mean()) / torch.sqrt(variance + _NORMALISE_EPSILON)
+            return nn.functional.pad(waveform_S, margins)
+        waveform_S = nn.functional.pad(waveform_S - waveform_S.mean(), margins)
+        return waveform_S / torch.sqrt(waveform_S.var(correction=0) + _NORMALISE_EPSILON)
 
     def _hear(self, waveforms: list[Tensor]) -> Tensor:
         """Frames of clips that have at least one frame each; zeros behind each clip's last."""
