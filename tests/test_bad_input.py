@@ -379,6 +379,7 @@ def test_a_read_only_disk_is_one_line_with_the_path(tmp_path: Path) -> None:
         ("data", "merge", out / "merged.jsonl", manifest),
         ("data", "show", manifest, "--out", out / "page.html"),
         ("train", "own", *own, "train.steps=1", "--out", out / "run"),
+        ("evaluate", "--manifest", manifest, "--out", out / "evaluation"),
     ):
         with read_only_disk(tmp_path / "mounted"):
             done = iclal(*verb)

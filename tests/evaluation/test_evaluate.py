@@ -321,7 +321,10 @@ def test_evaluations_under_other_conditions_keep_their_break_downs_apart(model: 
     assert plain and {condition for condition in found if "/" in condition} == {f"snr-5db/{name}" for name in plain}
     assert [label(evaluation) for evaluation in both] == ["ctc", "ctc-snr-5db"]
     assert merge_meta(both)["condition"] == "clean"
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "of-an-earlier-evaluation.flac").touch()
     write_evaluations(tmp_path, both)
+    assert not (tmp_path / "clips" / "of-an-earlier-evaluation.flac").exists()
     assert {p.name for p in (tmp_path / "transcripts").iterdir()} == {"ctc-0-shot", "ctc-snr-5db-0-shot"}
 
 

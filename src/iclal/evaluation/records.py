@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,9 @@ def write_evaluations(
     transcripts/MODEL.../{references,hypotheses-INPUT}.jsonl   per cell of the transcript task, for `iclal score`
     clips/*.flac, report.json, report.html          see `iclal.evaluation.report`
 
-    Answers and transcripts are written before the scores are checked: what took long to generate is not lost.
-    `extras` (training curves) and `meta` (command, commit) are added to the report's own. Returns `report.json`.
+    An earlier evaluation in the folder is replaced. Answers and transcripts are written before the scores are checked:
+    what took long to generate is not lost. `extras` (training curves) and `meta` (command, commit) are added to the
+    report's own. Returns `report.json`.
 
     Raises:
         DataError: nothing to write, two evaluations with the same key, a few-shot score without its controls, or a
@@ -46,6 +48,9 @@ def write_evaluations(
         raise DataError("no evaluations to write")
     folder = Path(folder)
     try:
+        for part in ("transcripts", "clips"):  # an earlier evaluation's would be taken for this one's
+            if (folder / part).is_dir():
+                shutil.rmtree(folder / part)
         _write_lines(folder / "answers.jsonl", (line for e in evaluations for line in _answer_lines(e)))
         for evaluation in evaluations:
             _write_transcripts(folder / "transcripts", evaluation)

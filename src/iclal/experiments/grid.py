@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,13 @@ def run_grid(
 
     Raises:
         SettingsError: an unknown grid.
+        OSError: `out` cannot be written.
         DataError: a manifest with nothing to ask; see `evaluate` and `write_evaluations`.
     """
     check_grid(grid)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out):  # a folder that cannot be written is an error now, not after all the work
+        pass
     count = queries or QUERIES[grid]
     conditions = own_conditions(manifest, grid) if manifest else world_conditions(grid, seed, progress=progress)
     if human is not None:
