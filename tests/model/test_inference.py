@@ -44,6 +44,7 @@ def test_a_planted_loop_ends_the_answer_as_repetition(parts: Path, monkeypatch: 
     answer = model.generate((Text("where"),), max_new_tokens=200)
     assert answer.finish_reason == "repetition"
     assert len(answer.token_ids) < 40
+    assert answer.text == "house on"  # one turn is enough to read
 
 
 def test_an_answer_stops_at_its_budget_and_says_so(parts: Path) -> None:

@@ -145,7 +145,7 @@ def _shares(cell: tuple[str, int], input: str, outcomes: Sequence[Outcome], colu
     """Shares of answers that are no answers. Transcribing is no fault where it is the task."""
     asked = [outcome.asked for outcome in outcomes]
     empty = [float(not outcome.answer.strip()) for outcome in outcomes]
-    looping = [float(is_repetition(outcome.answer)) for outcome in outcomes]
+    looping = [float(outcome.finish_reason == "repetition" or is_repetition(outcome.answer)) for outcome in outcomes]
     rows = [
         columns.row(cell, input, "share-empty", empty, asked),
         columns.row(cell, input, "share-looping", looping, asked),

@@ -47,7 +47,10 @@ _LOOP_TOKENS = 24  # so many tokens of nothing but one run repeated, at least th
 
 @dataclass(frozen=True)
 class Answer:
-    """A greedy answer. With `finish_reason` "end" the last token is the end token; the text is without it."""
+    """A greedy answer. With `finish_reason` "end" the last token is the end token; the text is without it.
+
+    With "repetition" the tokens end in a run that repeats itself; the text has its first turn only.
+    """
 
     text: str
     token_ids: tuple[int, ...]
@@ -254,14 +257,29 @@ def transcription_prompt(model: ICLAL, audio: Audio) -> Prompt:
 
 def is_looping(token_ids: Sequence[int]) -> bool:
     """Whether the last 24 tokens or more are one run of tokens, three times or more."""
+    return _loop_period(token_ids) is not None
+
+
+def _loop_period(token_ids: Sequence[int]) -> int | None:
+    """How many tokens the run is long that a looping answer ends in."""
     for period in range(1, len(token_ids) // 3 + 1):
         span = max(3 * period, _LOOP_TOKENS)
         if span > len(token_ids):
-            return False
+            return None
         tail = token_ids[-span:]
         if all(tail[index] == tail[index - period] for index in range(period, span)):
-            return True
-    return False
+            return period
+    return None
+
+
+def _first_turn(token_ids: list[int]) -> list[int]:
+    """A looping answer up to where it begins to repeat itself."""
+    period = _loop_period(token_ids)
+    assert period is not None
+    kept = len(token_ids)
+    while kept > period and token_ids[kept - 1] == token_ids[kept - 1 - period]:
+        kept -= 1
+    return token_ids[:kept]
 
 
 @contextlib.contextmanager
@@ -425,5 +443,6 @@ def _generate_batch(
 
 def _answer(model: ICLAL, ids: list[int], log_probs: list[float], reason: FinishReason) -> Answer:
     """An answer from its tokens."""
-    text = model.language_model.text(ids[:-1] if reason == "end" else ids)
+    said = ids[:-1] if reason == "end" else _first_turn(ids) if reason == "repetition" else ids
+    text = model.language_model.text(said)
     return Answer(text, tuple(ids), tuple(log_probs), reason)
