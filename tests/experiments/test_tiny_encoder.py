@@ -64,7 +64,8 @@ def test_first_filters_answer_to_their_own_pitch() -> None:
 def test_frames_come_25_a_second_and_characters_twice_as_often() -> None:
     model = small()
     log_probs, steps = model([torch.from_numpy(noise(32_000).samples)])
-    assert model.encoder.num_frames(32_000) in (48, 49) and int(steps[0]) == 2 * model.encoder.num_frames(32_000)
+    assert model.encoder.num_frames(32_000) in (63, 64)  # of two seconds and their margins, 0.3 s on either side
+    assert int(steps[0]) == 2 * model.encoder.num_frames(32_000)
     assert log_probs.shape[-1] == len(ALPHABET) + 1
     assert torch.allclose(log_probs.exp().sum(-1), torch.ones(log_probs.shape[:-1]), atol=1e-5)
 

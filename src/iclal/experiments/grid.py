@@ -55,11 +55,12 @@ def run_grid(
         DataError: a manifest with nothing to ask; see `evaluate` and `write_evaluations`.
     """
     check_grid(grid)
+    count = queries or QUERIES[grid]
+    own = own_conditions(manifest, grid) if manifest else []
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out):  # a folder that cannot be written is an error now, not after all the work
         pass
-    count = queries or QUERIES[grid]
-    conditions = own_conditions(manifest, grid) if manifest else world_conditions(grid, seed, progress=progress)
+    conditions = own or world_conditions(grid, seed, progress=progress)
     if human is not None:
         conditions += human_conditions(human)
     evaluations = evaluate_all(models, conditions, count, seed, progress=progress)
