@@ -131,7 +131,7 @@ def _hearing(scores: Scores, model: ModelId) -> Finding | None:
     )
     ctc = scores.find(model, "transcript", "wer", "cascade-ctc")
     if ctc:
-        text += f" The same ears’ own CTC output, without the language model, makes {percent(ctc.value)}."
+        text += f" Given the text of its ears’ own CTC output instead, it makes {percent(ctc.value)}."
     return Finding("Hearing words", "fact", text)
 
 
