@@ -28,7 +28,7 @@ class EncoderSettings(Settings):
     """What rebuilds an encoder, saved with the ears: Hugging Face's config and the preprocessor's settings."""
 
     config: dict[str, Any]
-    do_normalize: bool = True  # mean 0 and variance 1 over the clip's own samples
+    do_normalize: bool = True  # mean 0 and variance 1 over the clip with its margins
     sampling_rate: int = SAMPLING_RATE  # Hz
     margin_seconds: float = Field(default=0.0, ge=0)  # of silence laid around each clip, so that no word starts at once
 
