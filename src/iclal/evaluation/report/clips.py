@@ -35,9 +35,9 @@ class ClipFields(pydantic.BaseModel):
     """A clip as `report.json` holds it (under `extras.clips`).
 
     `audio` is a path in the run folder. `answers` are the headline model's, by input; `answers_by_model` those of
-    other models, through audio. `right` says per input, `right_by_model` per other model, whether the metric counted the
-    answer as right; where it is left out, an answer is marked by comparing letters and digits only. `nearest_tokens` are the headline model's, or
-    a dict of lists by model.
+    other models, through audio. `right` says per input, `right_by_model` per other model, whether the metric counted
+    the answer as right; where it is left out, an answer is marked by comparing letters and digits only.
+    `nearest_tokens` are the headline model's, or a dict of lists by model.
     """
 
     id: str
