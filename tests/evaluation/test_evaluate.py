@@ -90,6 +90,16 @@ def test_rows_are_whole_unique_and_stand_for_every_cell_and_input(found: Evaluat
     assert {"voice=f4", "voice=m3", "surroundings=noisy", "surroundings=quiet"} <= transcripts
 
 
+def test_transcripts_without_demonstrations_say_what_ctc_ears_alone_hear(found: Evaluation, linear: Evaluation) -> None:
+    rows = {row["condition"]: row for row in found.rows if row["metric"] == "wer-ctc"}
+    assert {(row["task"], row["shots"], row["input"]) for row in rows.values()} == {("transcript", 0, "audio")}
+    assert {found.columns.condition, "voice=f4", "voice=m3"} <= set(rows)
+    assert all(
+        (o.ctc_text is not None) == ((*o.asked.cell, o.input) == ("transcript", 0, "audio")) for o in found.outcomes
+    )
+    assert not [row for row in linear.rows if row["metric"] == "wer-ctc"]
+
+
 def test_the_same_seed_gives_the_same_answers_and_rows_and_another_seed_others(model: ICLAL) -> None:
     settings = EvaluationSettings(queries=6, max_new_tokens=4, clips=0)
     cells = grid(("transcript", 0), ("transcript", 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -166,6 +167,18 @@ def test_ears_that_transcribe_badly_transcribe_still() -> None:
     assert find(make_rows(unknown, COLUMNS), "share-transcribing")[0]["value"] == 0.25
     right = [Outcome(asked(0, own), "audio", "", own, (), "end", own)]
     assert find(make_rows(right, COLUMNS), "share-transcribing")[0]["value"] == 0
+
+
+def test_word_errors_of_the_ears_alone_stand_beside_those_of_the_transcript() -> None:
+    said = [("mira lives in rome", "mira lived in rome"), ("tolo lives", "tolo lives")]
+    outcomes = [
+        Outcome(asked(n, "mira lives in rome" if n == 0 else "tolo lives", "transcript"), "audio", "", *texts)
+        for n, texts in enumerate((answer, (), "end", None, ctc) for answer, ctc in said)
+    ]
+    rows = make_rows(outcomes, COLUMNS)
+    assert find(rows, "wer")[0]["value"] == 0
+    assert (found := find(rows, "wer-ctc")[0])["value"] == pytest.approx(1 / 6) and found["n"] == 2
+    assert not find(make_rows([dataclasses.replace(o, ctc_text=None) for o in outcomes], COLUMNS), "wer-ctc")
 
 
 def test_chance_is_one_of_the_candidates_or_another_querys_answer() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from iclal.data.demonstrations import draw, query, seeded
 from iclal.data.manifest import Question, Utterance
-from iclal.data.prompt import SlotText, Template, Text, fill, read_transcript
+from iclal.data.prompt import Clip, SlotText, Template, Text, fill, read_transcript
 from iclal.data.tasks import labels, pattern, questions, summary, transcript
 from iclal.data.world import names, sentences, words
 from iclal.experiments import documents
@@ -130,7 +130,7 @@ def test_every_kind_is_drawn_late_and_easy_ones_come_first(pool: Pool) -> None:
     assert (Stage(0).easy_share, Stage(0.1).easy_share, Stage(0.5).easy_share) == (0.9, 0.25, 0.04)
     most = [max(Stage(share).sentences(random.Random(i))[1] for i in range(60)) for share in (0, 0.1, 0.2, 0.5)]
     assert most == [1, 2, 3, 4]
-    around = [[Stage(share).label_words_around(random.Random(i)) for i in range(80)] for share in (0.05, 0.5, 0.9)]
+    around = [[Stage(share).label_words_around(random.Random(i)) for i in range(80)] for share in (0.05, 0.2, 0.9)]
     assert set(around[0]) == {0} and set(around[1]) == {0, 1, 2} and None in around[2]
     assert Stage(0.3).filler_share == 0 < Stage(0.6).filler_share
     assert Stage(0.1).row_share == 0 < Stage(0.6).row_share
@@ -186,9 +186,40 @@ def _after_length(seed: int) -> random.Random:
 
 
 def test_the_first_answer_of_each_label_does_not_count() -> None:
-    said = [Text(f" {label}\n", is_answer=True) for label in ("mige", "diso", "mige", "mige", "diso")]
-    counted = [piece.is_answer for piece in documents._knowable(tuple(said)) if isinstance(piece, Text)]
-    assert counted == [False, False, True, True, True]
+    bound = documents._bound(_said(("red", "mige"), ("blue", "diso"), ("red", "mige"), ("blue", "diso")), "colour")
+    counted = [piece.is_answer for piece in bound if isinstance(piece, documents.BoundAnswer)]
+    assert counted == [False, False, True, True]
+
+
+def test_the_value_of_a_label_is_the_hint_where_it_is_foretold_and_where_it_begins() -> None:
+    bound = documents._bound(_said(("red", "mige"), ("blue", "diso")), "colour")
+    found = Tokenize(TOKENIZER).document(fill(bound, read_transcript))
+    red, blue = (TOKENIZER.encode(f" {value}", add_special_tokens=False)[0] for value in ("red", "blue"))
+    told = [(TOKENIZER.decode(found.ids[place]), value) for place, value in found.hints.items()]
+    first = {
+        label: TOKENIZER.decode(TOKENIZER.encode(f" {label}", add_special_tokens=False)[:1])
+        for label in ("mige", "diso")
+    }
+    assert told == [(">", red), (first["mige"], red), (">", blue), (first["diso"], blue)]
+
+
+def test_hints_of_a_row_are_those_of_its_documents(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "_KINDS", {"labels": 1.0})
+    row = documents._row(pool, random.Random(5), TEMPLATE, Tokenize(TOKENIZER))
+    values = {TOKENIZER.encode(f" {v}", add_special_tokens=False)[0] for found in WORD_VALUES.values() for v in found}
+    said = [place for place in row.hints if TOKENIZER.decode(row.ids[place]) == ">"]
+    assert len(said) > 8 and sorted(row.hints) == sorted(p for place in said for p in (place, place + 1))
+    for place in said:
+        assert row.hints[place] == row.hints[place + 1] and row.hints[place] in values
+
+
+def _said(*bindings: tuple[str, str]) -> tuple:
+    """Clips of one colour each, and their labels."""
+    pieces: list = []
+    for colour, label in bindings:
+        clip = Utterance(colour, text=f"a {colour} hat.", facts={"colour": colour})
+        pieces += [Text("heard:"), Clip(clip), Text("\n>"), Text(f" {label}\n", is_answer=True)]
+    return tuple(pieces)
 
 
 def test_a_word_clip_holds_one_value_of_its_attribute() -> None:

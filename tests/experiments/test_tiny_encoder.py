@@ -13,6 +13,8 @@ from iclal.experiments import encoder
 from iclal.experiments.encoder import (
     ALPHABET,
     BLANK,
+    SLOTS,
+    SYMBOLS,
     CharacterModel,
     EncoderRecipe,
     HeardBatch,
@@ -63,30 +65,50 @@ def test_first_filters_answer_to_their_own_pitch() -> None:
 
 def test_frames_come_25_a_second_and_characters_twice_as_often() -> None:
     model = small()
-    log_probs, steps = model([torch.from_numpy(noise(32_000).samples)])
+    frames, num_frames = model([torch.from_numpy(noise(32_000).samples)])
     assert model.encoder.num_frames(32_000) in (63, 64)  # of two seconds and their margins, 0.3 s on either side
-    assert int(steps[0]) == 2 * model.encoder.num_frames(32_000)
-    assert log_probs.shape[-1] == len(ALPHABET) + 1
-    assert torch.allclose(log_probs.exp().sum(-1), torch.ones(log_probs.shape[:-1]), atol=1e-5)
+    assert int(num_frames[0]) == model.encoder.num_frames(32_000)
+    letters, words = model.letters(frames), model.words(frames, ["mira", "ten", "extraordinarily"])
+    assert letters.shape == (1, 2 * int(num_frames[0]), len(ALPHABET) + 1)
+    assert words.shape == (1, int(num_frames[0]), 5)
+    for log_probs in (letters, words):
+        assert torch.allclose(log_probs.exp().sum(-1), torch.ones(log_probs.shape[:-1]), atol=1e-5)
 
 
 @torch.no_grad()
-def test_loss_is_ctc_clip_by_clip_counted_in_characters() -> None:
+def test_a_word_is_as_probable_as_its_letters_and_its_end_together() -> None:
+    model = small()
+    frames, _ = model([torch.from_numpy(noise(16_000).samples)])
+    found = model.word_head(frames)[0, 7]
+    slots = found[1:].reshape(SLOTS, SYMBOLS).log_softmax(-1)
+    ten = F.logsigmoid(-found[0]) + sum(slots[i, ALPHABET.index(letter)] for i, letter in enumerate("ten "))
+    silent, _, heard, _ = model.words(frames, ["ten", "tent"])[0, 7]
+    assert float(heard) == pytest.approx(float(ten), abs=1e-4)
+    assert float(silent) == pytest.approx(float(F.logsigmoid(found[0])), abs=1e-5)
+
+
+@torch.no_grad()
+def test_loss_is_ctc_of_letters_and_of_words_clip_by_clip_counted_in_characters() -> None:
     model = small()
     waveforms = [torch.from_numpy(noise(n, n).samples) for n in (32_000, 20_000, 16_000)]
-    texts = ["mira lives.", "ten.", ""]
+    texts = ["mira lives mira.", "ten.", ""]
+    vocabulary = ["mira", "lives", "ten"]
     found = encoder._loss(model, HeardBatch(waveforms, texts))
     expected = 0.0
     for waveform, text in zip(waveforms, texts, strict=True):
-        log_probs, steps = model([waveform])
-        ids = characters(text)
-        if ids:
-            loss = F.ctc_loss(log_probs[0], torch.tensor(ids), (int(steps[0]),), (len(ids),), BLANK, reduction="sum")
-        else:
-            loss = -log_probs[0, :, BLANK].sum()
-        expected += float(loss)
+        frames, _ = model([waveform])
+        words = [2 + vocabulary.index(word) for word in text.rstrip(".").split()]
+        for log_probs, ids, blank in (
+            (model.letters(frames)[0], characters(text), BLANK),
+            (model.words(frames, vocabulary)[0], words, 0),
+        ):
+            if ids:
+                loss = F.ctc_loss(log_probs, torch.tensor(ids), (len(log_probs),), (len(ids),), blank, reduction="sum")
+            else:
+                loss = -log_probs[:, blank].sum()
+            expected += float(loss)
     assert float(found.sum) == pytest.approx(expected, rel=1e-4)
-    assert found.count == len("mira lives") + len("ten") + 1
+    assert found.count == len("mira lives mira") + len("ten") + 1
 
 
 @pytest.fixture(scope="module")

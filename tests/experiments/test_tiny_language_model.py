@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
 
@@ -76,13 +77,28 @@ def test_answer_scores_are_those_of_the_bare_model_and_position_by_position() ->
     model = build(recipe(), tokenizer).eval()
     found = Document([2, 40, 41, 42, 43], [0, 0, 0, 1.0, 1.0], "a")
     padded = collate([found, Document([2, 5, 6, 7, 8, 9, 10], [0] * 6 + [1.0], "b")], random.Random(0), 1.0)
-    logits, targets, weights = language_model._answer_logits(model, padded)
+    wanted_BT, targets, weights = language_model._answers(padded)
+    logits = model.lm_head(language_model._run(model, padded)[-1][:, :-1][wanted_BT])
     bare = model(input_ids=torch.tensor([found.ids])).logits[0, 2:4]
     torch.testing.assert_close(logits[:2], bare, atol=1e-5, rtol=1e-4)
     assert targets.tolist() == [42, 43, 10] and weights.tolist() == [1, 1, 1]
     loss = language_model._loss(model, padded)
     expected = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
     assert float(loss.sum) == pytest.approx(float(expected), rel=1e-5) and loss.count == 3
+
+
+@torch.no_grad()
+def test_hints_are_read_two_thirds_up_the_layers_as_the_last_layer_is_read() -> None:
+    model = build(recipe(), world_tokenizer()).eval()
+    plain = Document([2, 40, 41, 42, 43], [0, 0, 0, 1.0, 1.0], "a")
+    hinted = dataclasses.replace(plain, hints={2: 50, 3: 50})
+    without, found = (language_model._loss(model, collate([d], random.Random(0), 1.0)) for d in (plain, hinted))
+    decoder = model.model.decoder
+    middle = decoder(input_ids=torch.tensor([plain.ids]), output_hidden_states=True).hidden_states[2][0, 2:4]
+    logits = model.lm_head(decoder.final_layer_norm(middle))
+    hint = torch.nn.functional.cross_entropy(logits, torch.tensor([50, 50]), reduction="sum")
+    assert float(found.sum - without.sum) == pytest.approx(language_model.HINT_WEIGHT * float(hint), rel=1e-4)
+    assert found.count == without.count
 
 
 def test_checks_count_the_last_answer_alone_and_hold_the_tests_sentences() -> None:

@@ -36,6 +36,7 @@ from iclal.evaluation.outcomes import (
 from iclal.evaluation.rows import Columns, make_rows, wide_break_downs
 from iclal.evaluation.score import TranscriptScore, score_transcripts
 from iclal.model import inference
+from iclal.model.connector import CTCConnector
 from iclal.model.model import ICLAL
 from iclal.progress import Bar
 from iclal.settings import Settings
@@ -286,7 +287,9 @@ def _answer(
     for (input, query, prompt), answer in zip(asked_so, answers, strict=True):
         said = ("", (), TOO_LONG) if answer is None else (answer.text, answer.token_ids, answer.finish_reason)
         own = clips.transcript(query.utterance) if "cascade" in settings.inputs else None
-        outcomes.append(Outcome(query, input, slots.written(prompt), *said, own))
+        alone = query.cell == (TRANSCRIPT_TASK, 0) and input == "audio" and isinstance(model.connector, CTCConnector)
+        ctc_text = clips.greedy_text(query.utterance) if alone else None
+        outcomes.append(Outcome(query, input, slots.written(prompt), *said, own, ctc_text))
     return outcomes
 
 

@@ -74,6 +74,7 @@ class Outcome:
     token_ids: tuple[int, ...]
     finish_reason: str  # of `Answer`, or TOO_LONG
     own_transcript: str | None = None  # what the model writes when asked to transcribe the clip, where that was asked
+    ctc_text: str | None = None  # the clip's greedy CTC text, of transcripts without demonstrations by `ctc` ears
 
     @cached_property
     def is_right(self) -> bool:
@@ -93,6 +94,7 @@ class Outcome:
             "prompt": self.prompt,
             "answers": list(asked.references),
             "answer": self.answer,
+            **({} if self.ctc_text is None else {"ctc_text": self.ctc_text}),
             "right": self.is_right,
             "token_ids": list(self.token_ids),
             "finish_reason": self.finish_reason,

@@ -102,9 +102,13 @@ def wide_break_downs(outcomes: Iterable[Outcome]) -> dict[str, int]:
 
 def word_errors_of(outcomes: Sequence[Outcome]) -> list[WordErrors]:
     """The counts of each transcript under the report's normaliser."""
+    return _word_errors([(outcome.asked, outcome.answer) for outcome in outcomes])
+
+
+def _word_errors(transcripts: Iterable[tuple[Asked, str]]) -> list[WordErrors]:
     normalize = get_normalizer(NORMALIZER).apply
-    references = [normalize(outcome.asked.references[0]) for outcome in outcomes]
-    return word_errors_each(references, [normalize(outcome.answer) for outcome in outcomes])
+    pairs = [(normalize(asked.references[0]), normalize(text)) for asked, text in transcripts]
+    return word_errors_each(*map(list, zip(*pairs, strict=True)))
 
 
 def _cell_rows(
@@ -121,8 +125,14 @@ def _cell_rows(
 def _scores(
     cell: tuple[str, int], input: str, outcomes: Sequence[Outcome], columns: Columns, wide: Container[str]
 ) -> list[dict[str, Any]]:
-    """Exact answers and, for transcripts, word errors; the main inputs also by condition."""
-    errors = word_errors_of(outcomes) if cell[0] == TRANSCRIPT_TASK else None
+    """Exact answers and, for transcripts, word errors; the main inputs also by condition.
+
+    `wer-ctc` are the word errors of the ears alone: their greedy CTC text, which no language model has read.
+    """
+    errors = {} if cell[0] != TRANSCRIPT_TASK else {"wer": word_errors_of(outcomes)}
+    texts = [(outcome.asked, outcome.ctc_text) for outcome in outcomes if outcome.ctc_text is not None]
+    if len(texts) == len(outcomes):
+        errors["wer-ctc"] = _word_errors(texts)
     members: dict[str, list[int]] = {columns.condition: list(range(len(outcomes)))}
     if input in BREAK_DOWN_INPUTS:
         for index, outcome in enumerate(outcomes):
@@ -134,10 +144,10 @@ def _scores(
         asked = [outcomes[index].asked for index in indices]
         right = [float(outcomes[index].is_right) for index in indices]
         rows.append(columns.row(cell, input, "exact", right, asked, condition=condition))
-        if errors is not None:
-            wrong = [errors[index].errors for index in indices]
-            words = [errors[index].num_references for index in indices]
-            rows.append(columns.row(cell, input, "wer", wrong, asked, words, condition))
+        for metric, found in errors.items():
+            wrong = [found[index].errors for index in indices]
+            words = [found[index].num_references for index in indices]
+            rows.append(columns.row(cell, input, metric, wrong, asked, words, condition))
     return rows
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from iclal.data.demonstrations import draw, query, seeded
@@ -30,13 +30,13 @@ STEPS_PER_POOL = 24
 ROW_TOKENS = (300, 1200)  # a row may pass its length by one document
 # How often which document is drawn. `several`: several questions about one clip.
 _KINDS = {
-    "transcript": 0.18,
-    "questions": 0.19,
-    "several": 0.22,
-    "summary": 0.16,
-    "pattern": 0.09,
-    "labels": 0.04,
-    "voice": 0.12,
+    "transcript": 0.22,
+    "questions": 0.17,
+    "several": 0.16,
+    "summary": 0.2,
+    "pattern": 0.07,
+    "labels": 0.09,
+    "voice": 0.09,
 }
 WORD_VALUES = {
     "colour": words.COLOURS,
@@ -65,14 +65,14 @@ class Stage:
 
     def label_words_around(self, rng: random.Random) -> int | None:
         """How many random words stand around the class word of a label clip; None for whole sentences."""
-        if rng.random() < (0.0 if self.share < 0.8 else 0.5):
+        if rng.random() < (0.0 if self.share < 0.3 else 0.5):
             return None
-        return rng.randint(0, 0 if self.share < 0.1 else 2 if self.share < 0.8 else 9)
+        return rng.randint(0, 0 if self.share < 0.1 else 2 if self.share < 0.3 else 9)
 
     @property
     def filler_share(self) -> float:
         """Documents behind up to 1,000 filler tokens, dear, therefore late."""
-        return 0.0 if self.share < 0.4 else 0.015
+        return 0.0 if self.share < 0.4 else 0.03
 
     @property
     def row_share(self) -> float:
@@ -81,12 +81,25 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class BoundAnswer(Text):
+    """A label as answer, with the value that it is bound to (for the `hints` of a document)."""
+
+    value: str = ""
+
+
+@dataclass(frozen=True)
 class Document:
-    """Token ids of a document and, for each, the weight of its prediction in the loss (0: none)."""
+    """Token ids of a document and, for each, the weight of its prediction in the loss (0: none).
+
+    `hints` names, by the place where a label is about to be said and the place where it has just begun, the token of
+    the value that it is bound to: what the middle of the model should have found there. Binding takes two steps,
+    finding the clip's value and finding the value's label; the second has nothing to learn from before the first.
+    """
 
     ids: list[int]
     weights: list[float]
     kind: str
+    hints: dict[int, int] = field(default_factory=dict)
 
 
 class Pool:
@@ -142,7 +155,8 @@ def _row(pool: Pool, rng: random.Random, template: Template, tokenize: Tokenize)
     row = tokenize.document(fill(_draw_prompt(pool, rng, template)[1], read_transcript), "row")
     while len(row.ids) < length:
         more = tokenize.document(fill(_draw_prompt(pool, rng, template)[1], read_transcript))
-        row = Document(row.ids + more.ids[1:], row.weights + more.weights[1:], "row")
+        hints = {len(row.ids) - 1 + place: value for place, value in more.hints.items()}
+        row = Document(row.ids + more.ids[1:], row.weights + more.weights[1:], "row", row.hints | hints)
     return row
 
 
@@ -186,17 +200,19 @@ def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[st
         else:
             episode = voice.episode(rng)
     prompt = solved(episode, passages, shots, rng, template)
-    return kind, _knowable(prompt) if episode.groups else prompt
+    return kind, prompt if episode.attribute is None else _bound(prompt, episode.attribute)
 
 
-def _knowable(prompt: Prompt) -> Prompt:
-    """The prompt without answers that nothing foretells: the first of each label."""
+def _bound(prompt: Prompt, attribute: str) -> Prompt:
+    """The prompt with what its labels are bound to. The first of each is no answer: nothing foretells it."""
     seen: set[str] = set()
-    pieces = []
+    value, pieces = "", []
     for piece in prompt:
-        if isinstance(piece, Text) and piece.is_answer and piece.text not in seen:
+        if isinstance(piece, Clip):
+            value = piece.utterance.facts[attribute]
+        elif isinstance(piece, Text) and piece.is_answer:
+            piece = BoundAnswer(piece.text, is_answer=piece.text in seen, value=value)
             seen.add(piece.text)
-            piece = Text(piece.text)
         pieces.append(piece)
     return tuple(pieces)
 
@@ -314,15 +330,19 @@ class Tokenize:
         many bindings, whose first answers nobody can know, would outweigh all others.
         """
         ids, weights = [self._start], [0.0]
+        hints: dict[int, int] = {}
         answers = sum(isinstance(piece, Text) and piece.is_answer for piece in prompt)
         for piece in prompt:
             assert isinstance(piece, Text | SlotText), "documents are text"
             answer = isinstance(piece, Text) and piece.is_answer
             text = piece.text if isinstance(piece, Text) or not piece.text else " " + piece.text
             new = self.ids(text)
+            if isinstance(piece, BoundAnswer):
+                (value,) = self.ids(" " + piece.value)
+                hints |= {len(ids) - 1: value, len(ids): value}
             ids += new
             weights += [(len(new) * answers) ** -0.5 if answer else 0.0] * len(new)
-        return Document(ids, weights, kind)
+        return Document(ids, weights, kind, hints)
 
 
 def world_tokenizer(template: Template = DEFAULT_TEMPLATE) -> PreTrainedTokenizerFast:

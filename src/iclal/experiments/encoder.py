@@ -1,8 +1,14 @@
-"""The tiny wav2vec 2.0 encoder: pretrained on characters, without the language model or its tokens."""
+"""The tiny wav2vec 2.0 encoder: pretrained on characters, without the language model or its tokens.
+
+Two CTC losses of the same frames: letters one after another, and whole words, each spelled at once. The second makes
+a frame know the word that it stands in; with letters alone an encoder hears two or three sounds at a time, and the
+tokens of a language model are far away.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -40,6 +46,8 @@ LIGHT = Augment(
     band_high_hz=(3200.0, 5000.0),
 )
 HALVES = 2  # characters come faster than 25 a second, so each frame gives two CTC steps
+SLOTS = 12  # letters of a word that are spelled at once; what is longer is known by its first ones
+SYMBOLS = len(ALPHABET)  # at each slot: the alphabet, whose space ends a word
 
 
 class EncoderRecipe(Settings):
@@ -47,6 +55,7 @@ class EncoderRecipe(Settings):
 
     width: int = Field(default=192, gt=0)
     layers: int = Field(default=4, gt=0)
+    start: Path | None = None  # a folder of such an encoder to go on from
     heads: int = Field(default=4, gt=0)  # divide the width
     margin_seconds: float = Field(default=0.3, ge=0)
     channels: int = Field(default=192, gt=0)  # of the convolutions, four phases a filter
@@ -122,20 +131,44 @@ def _gabor_bank(channels: int, kernel_samples: int) -> Tensor:
 
 
 class CharacterModel(nn.Module):
-    """An encoder with a character head that is thrown away after pretraining."""
+    """An encoder with heads for letters and for spelled words, which are thrown away after pretraining."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.norm = nn.LayerNorm(encoder.width)
-        self.output = nn.Linear(encoder.width, HALVES * (len(ALPHABET) + 1))
+        self.letter_head = nn.Linear(encoder.width, HALVES * (len(ALPHABET) + 1))
+        self.word_head = nn.Linear(encoder.width, 1 + SLOTS * SYMBOLS)
 
     def forward(self, waveforms: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Log-probabilities [B, 2F, characters + blank] and how many of the 2F each clip has."""
+        """Frames [B, F, E] as the heads read them, and how many of the F each clip has."""
         frames_BFE, num_frames_B = self.encoder(waveforms)
-        logits = self.output(self.norm(frames_BFE))
-        logits = logits.reshape(len(waveforms), -1, len(ALPHABET) + 1)
-        return logits.float().log_softmax(-1), HALVES * num_frames_B
+        return self.norm(frames_BFE), num_frames_B
+
+    def letters(self, frames_BFE: Tensor) -> Tensor:
+        """Log-probabilities [B, 2F, characters + blank]."""
+        logits = self.letter_head(frames_BFE).reshape(len(frames_BFE), -1, len(ALPHABET) + 1)
+        return logits.float().log_softmax(-1)
+
+    def words(self, frames_BFE: Tensor, vocabulary: Sequence[str]) -> Tensor:
+        """Log-probabilities [B, F, 2 + words]: no word, any other word, each word of the vocabulary.
+
+        A word is as probable as all its letters together, each at its slot, so that any word can be heard.
+        """
+        found = self.word_head(frames_BFE).float()
+        slots = found[..., 1:].unflatten(-1, (SLOTS, SYMBOLS)).log_softmax(-1).flatten(-2)
+        silent = F.logsigmoid(found[..., :1])
+        heard = F.logsigmoid(-found[..., :1]) + slots @ torch.stack([_spelled(word) for word in vocabulary], 1)
+        others = 1 - torch.cat([silent, heard], -1).exp().sum(-1, keepdim=True)
+        return torch.cat([silent, others.clamp_min(1e-6).log(), heard], -1)
+
+
+def _spelled(word: str) -> Tensor:
+    """One letter a slot [slots * symbols], as ones among zeros."""
+    code = torch.zeros(SLOTS, SYMBOLS)
+    for slot, letter in enumerate(f"{word} "[:SLOTS]):
+        code[slot, ALPHABET.index(letter)] = 1
+    return code.flatten()
 
 
 @dataclass(frozen=True)
@@ -152,15 +185,25 @@ def characters(text: str) -> list[int]:
 
 
 def _loss(model: CharacterModel, batch: HeardBatch) -> StepLoss:
-    """CTC, summed over clips; counted in characters, one for a clip without any."""
-    log_probs, steps_B = model(batch.waveforms)
-    ids = [characters(text) for text in batch.texts]
+    """CTC of letters and of words, summed over clips; counted in characters, one for a clip without any."""
+    frames_BFE, num_frames_B = model(batch.waveforms)
+    said = [characters(text) for text in batch.texts]
+    letters = _ctc(model.letters(frames_BFE), HALVES * num_frames_B, said, BLANK)
+    words = ["".join(ALPHABET[id] for id in ids).split() for ids in said]
+    vocabulary = list(dict.fromkeys(word for each in words for word in each))
+    if vocabulary:
+        ids = [[2 + vocabulary.index(word) for word in each] for each in words]
+        letters = letters + _ctc(model.words(frames_BFE, vocabulary), num_frames_B, ids, blank=0)
+    return StepLoss(letters, float(sum(max(1, len(ids)) for ids in said)))
+
+
+def _ctc(log_probs_BFV: Tensor, steps_B: Tensor, ids: list[list[int]], blank: int) -> Tensor:
+    """CTC's negative log-likelihood of each clip's ids, summed."""
     lengths = torch.tensor([len(each) for each in ids])
-    targets = torch.tensor([letter for each in ids for letter in each], dtype=torch.long)
-    loss = F.ctc_loss(
-        log_probs.transpose(0, 1), targets, steps_B, lengths, blank=BLANK, reduction="sum", zero_infinity=True
+    targets = torch.tensor([id for each in ids for id in each], dtype=torch.long)
+    return F.ctc_loss(
+        log_probs_BFV.transpose(0, 1), targets, steps_B, lengths, blank=blank, reduction="sum", zero_infinity=True
     )
-    return StepLoss(loss, float(lengths.clamp_min(1).sum()))
 
 
 def read_greedily(log_probs_FC: Tensor) -> str:
@@ -187,6 +230,8 @@ def pretrain(
     torch.manual_seed(recipe.train.seed)
     recordings = training_speech(recipe)
     model = CharacterModel(build(recipe))
+    if recipe.start is not None:
+        model.encoder.network.load_state_dict(Encoder.load(recipe.start).network.state_dict())
     seed, micro_batches = recipe.train.seed, recipe.train.micro_batches
     sizes = {id: Size(frames=recordings.num_samples(id)) for id in recordings.utterances}
     budget = BatchBudget(max_frames=int(recipe.batch_seconds * SAMPLE_RATE), max_items=32)
@@ -235,15 +280,15 @@ def _word_error_rates(model: CharacterModel, checks: dict[str, Recordings]) -> d
         references, hypotheses = [], []
         for id, utterance in recordings.utterances.items():
             waveform = torch.from_numpy(recordings.draw(id, 0, 0, UNCHANGED).samples)
-            log_probs, steps = model([waveform])
+            frames_BFE, _ = model([waveform])
             references.append((utterance.text or "").replace(".", ""))
-            hypotheses.append(read_greedily(log_probs[0, : int(steps[0])]))
+            hypotheses.append(read_greedily(model.letters(frames_BFE)[0]))
         rates[f"wer_{name}"] = total_word_errors(references, hypotheses).wer
     return rates
 
 
 def export(recipe: EncoderRecipe, checkpoint: Path, folder: Path) -> None:
-    """Write a checkpoint's encoder, without its character head, in the hub's layout."""
+    """Write a checkpoint's encoder, without its heads, in the hub's layout."""
     model = CharacterModel(build(recipe))
     load_weights(checkpoint, model)
     folder.mkdir(parents=True, exist_ok=True)

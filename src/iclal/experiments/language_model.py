@@ -6,6 +6,7 @@ which reads instructions and demonstrations, and which the ears meet as they wou
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from transformers import OPTForCausalLM, PreTrainedTokenizerFast
 
 POSITIONS = 2048
+HINT_WEIGHT = 0.1  # beside an answer's weight of about one
+NO_HINT = -1
 
 
 class LanguageModelRecipe(Settings):
@@ -122,10 +125,11 @@ def build(recipe: LanguageModelRecipe, tokenizer: PreTrainedTokenizerFast) -> OP
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """Documents side by side, right-padded: ids [B, T], loss weights [B, T], first positions [B]."""
+    """Documents side by side, right-padded: ids, loss weights and hints [B, T], first positions [B]."""
 
     ids_BT: Tensor
     weights_BT: Tensor
+    hints_BT: Tensor
     starts_B: Tensor
 
 
@@ -176,27 +180,42 @@ def collate(batch: list[Document], rng: random.Random, unshifted_share: float) -
     longest = max(len(document.ids) for document in batch)
     ids = torch.ones(len(batch), longest, dtype=torch.long)  # 1: padding, behind the text and never attended to
     weights = torch.zeros(len(batch), longest)
+    hints = torch.full((len(batch), longest), NO_HINT)
     starts = []
     for row, document in enumerate(batch):
         ids[row, : len(document.ids)] = torch.tensor(document.ids)
         weights[row, : len(document.ids)] = torch.tensor(document.weights)
+        hints[row, list(document.hints)] = torch.tensor(list(document.hints.values()), dtype=torch.long)
         starts.append(0 if rng.random() < unshifted_share else rng.randint(0, POSITIONS - longest))
-    return TokenBatch(ids, weights, torch.tensor(starts))
+    return TokenBatch(ids, weights, hints, torch.tensor(starts))
 
 
-def _answer_logits(model: OPTForCausalLM, batch: TokenBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits, targets and weights at the answer tokens of a batch alone."""
+def _run(model: OPTForCausalLM, batch: TokenBatch) -> Sequence[Tensor]:
+    """What each layer passes on [B, T, D], embeddings first; the last behind the final norm."""
     positions = batch.starts_B[:, None] + torch.arange(batch.ids_BT.shape[1])
     decoder = model.model.decoder
-    hidden_BTD = decoder(input_ids=batch.ids_BT, position_ids=positions, use_cache=False).last_hidden_state
-    wanted = batch.weights_BT[:, 1:] > 0
-    return model.lm_head(hidden_BTD[:, :-1][wanted]), batch.ids_BT[:, 1:][wanted], batch.weights_BT[:, 1:][wanted]
+    found = decoder(input_ids=batch.ids_BT, position_ids=positions, use_cache=False, output_hidden_states=True)
+    return found.hidden_states
+
+
+def _answers(batch: TokenBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Where answers are foretold [B, T - 1], and their tokens and weights."""
+    wanted_BT = batch.weights_BT[:, 1:] > 0
+    return wanted_BT, batch.ids_BT[:, 1:][wanted_BT], batch.weights_BT[:, 1:][wanted_BT]
 
 
 def _loss(model: OPTForCausalLM, batch: TokenBatch) -> StepLoss:
-    logits, targets, weights = _answer_logits(model, batch)
-    losses = F.cross_entropy(logits.float(), targets, reduction="none")
-    return StepLoss((losses * weights).sum(), float(weights.sum()))
+    """Cross entropy of the answers by weight, and of the hints two thirds up the layers, read as the last one is."""
+    layers = _run(model, batch)
+    wanted_BT, targets, weights = _answers(batch)
+    losses = F.cross_entropy(model.lm_head(layers[-1][:, :-1][wanted_BT]).float(), targets, reduction="none")
+    loss = (losses * weights).sum()
+    hinted_BT = batch.hints_BT != NO_HINT
+    if hinted_BT.any():
+        middle = layers[2 * (len(layers) - 1) // 3][hinted_BT]
+        logits = model.lm_head(model.model.decoder.final_layer_norm(middle))
+        loss = loss + HINT_WEIGHT * F.cross_entropy(logits.float(), batch.hints_BT[hinted_BT], reduction="sum")
+    return StepLoss(loss, float(weights.sum()))
 
 
 def check_documents(
@@ -259,7 +278,7 @@ def _last_answer(document: Document) -> Document:
     first = len(document.weights)
     while first and document.weights[first - 1] > 0:
         first -= 1
-    return Document(document.ids, [0.0] * first + document.weights[first:], document.kind)
+    return dataclasses.replace(document, weights=[0.0] * first + document.weights[first:])
 
 
 def exact_answers(model: OPTForCausalLM, checks: dict[str, list[Document]]) -> dict[str, float]:
@@ -272,8 +291,9 @@ def exact_answers(model: OPTForCausalLM, checks: dict[str, list[Document]]) -> d
         right = 0
         for first in range(0, len(found), 16):
             batch = collate(found[first : first + 16], random.Random(0), unshifted_share=1.0)
-            logits, targets, _ = _answer_logits(model, batch)
-            hits = (logits.argmax(-1) == targets).split((batch.weights_BT[:, 1:] > 0).sum(1).tolist())
+            wanted_BT, targets, _ = _answers(batch)
+            logits = model.lm_head(_run(model, batch)[-1][:, :-1][wanted_BT])
+            hits = (logits.argmax(-1) == targets).split(wanted_BT.sum(1).tolist())
             right += sum(bool(hit.all()) for hit in hits)
         shares[name] = right / len(found)
     return shares | {"mean": sum(shares.values()) / len(shares)}

@@ -78,6 +78,8 @@ def sample_rows(seed: int = 7) -> list[dict[str, Any]]:
         wer = 0.034 if model is CTC else 0.118
         for input, value in (("audio", wer), ("cascade-ctc", wer + 0.006), ("ceiling", 0.004)):
             rows.append(row(model, "transcript", "wer", value, input=input))
+        if model is CTC:
+            rows.append(row(model, "transcript", "wer-ctc", 0.027))
         for voice in VOICES:
             value = max(0.004, rng.gauss(wer, 0.012)) * (6 if voice == "caleb" else 1)
             rows.append(row(model, "transcript", "wer", value, condition=f"voice={voice}", n=60))

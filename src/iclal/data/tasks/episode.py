@@ -15,7 +15,8 @@ class Episode:
     """What is asked of a clip and how its right answer is found.
 
     `solve` gives the clip with its answer, or None where the utterance lacks what the task needs. `group` tells which
-    answers must be demonstrated equally often (bindings of arbitrary words); None where any demonstration will do.
+    answers must be demonstrated equally often (bindings of arbitrary words), and `attribute` whose values they are
+    bound to; None where any demonstration will do.
     """
 
     task: str
@@ -23,4 +24,5 @@ class Episode:
     solve: Callable[[Utterance, random.Random], Item | None]
     groups: tuple[str, ...] = ()
     group: Callable[[Utterance], str | None] | None = None
+    attribute: str | None = None
     candidates: tuple[str, ...] | None = None

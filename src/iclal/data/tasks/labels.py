@@ -53,4 +53,4 @@ def episode(
 
     labels = tuple(bound.values())
     instruction = rng.choice(instructions).format(attribute=attribute)
-    return Episode(task, instruction, solve, groups=labels, group=group, candidates=labels)
+    return Episode(task, instruction, solve, groups=labels, group=group, attribute=attribute, candidates=labels)

@@ -129,9 +129,12 @@ def _hearing(scores: Scores, model: ModelId) -> Finding | None:
         f"Asked to transcribe, it makes {percent(wer.value)} word errors "
         f"(95 % interval {interval(wer)}, n = {wer.n:,}, condition “{scores.condition}”)."
     )
-    ctc = scores.find(model, "transcript", "wer", "cascade-ctc")
-    if ctc:
-        text += f" Given the text of its ears’ own CTC output instead, it makes {percent(ctc.value)}."
+    alone = scores.find(model, "transcript", "wer-ctc", "audio")
+    if alone:
+        text += (
+            f" Its ears’ own greedy CTC text, which no language model has read, has {percent(alone.value)} "
+            f"({interval(alone)})."
+        )
     return Finding("Hearing words", "fact", text)
 
 
