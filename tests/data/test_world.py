@@ -295,6 +295,13 @@ def test_spoken_passages_have_audio_notes_and_facts(spoken: list[Utterance]) -> 
     assert strings and all(set((u.text or "").rstrip(".").split()) <= set(words.DIGITS) for u in strings)
 
 
+def test_names_alone_take_the_place_of_passages_and_are_names_of_the_ears(tmp_path: Path) -> None:
+    strings = speech.speak_passages("ears", 6, 5, digits_share=0.1, names_share=0.9, folder=tmp_path, progress=False)
+    said = [(u.text or "").rstrip(".").split() for u in strings if u.extra["frames"] == ["names"]]
+    assert len(said) >= 4 and all(2 <= len(each) <= 6 for each in said)
+    assert {names.name_part(name) for each in said for name in each} == {("name", "train")}
+
+
 def test_noise_is_heard_where_the_note_says_so_and_the_same_for_a_draw(spoken: list[Utterance]) -> None:
     kinds = {u.facts["surroundings"]: u for u in spoken}
     assert set(kinds) == {"quiet", "noisy"}

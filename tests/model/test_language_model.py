@@ -39,6 +39,23 @@ def test_digest_sees_one_changed_number(tmp_path: Path) -> None:
     assert language_model.digest() != before
 
 
+@pytest.mark.parametrize("family", ["opt", "llama"])
+def test_the_config_hash_sees_the_architecture_and_not_what_its_class_says_by_itself(
+    tmp_path: Path, family: str
+) -> None:
+    folder = build_language_model(tmp_path / "one", family)
+    model = LanguageModel.load(folder)
+    before, config = model.config_hash, model.network.config
+    config.use_cache = not config.use_cache
+    for name, value in type(config)().to_dict().items():  # as a version of transformers without this setting has it
+        if name not in ("model_type", "vocab_size") and config.to_dict()[name] == value:
+            config.__dict__.pop(name, None)
+            break
+    assert model.config_hash == before
+    config.max_position_embeddings += 1
+    assert model.config_hash != before
+
+
 def test_width_is_that_of_the_embeddings_where_opt_projects_behind_them(tmp_path: Path) -> None:
     folder = build_language_model(tmp_path, word_embed_proj_dim=16)
     language_model = LanguageModel.load(folder)

@@ -29,7 +29,7 @@ def speech_for(recipe: EarsRecipe, *, progress: bool = True) -> Speech:
         return read_speech(recipe)
     if data.human is not None:
         check_data(data.human, "give its place (data.human=FOLDER), or train without human speech (data.human=null)")
-    passages = speech.speak_passages("ears", data.passages, data.seed, progress=progress)
+    passages = speech.speak_passages("ears", data.passages, data.seed, names_share=data.names_share, progress=progress)
     train = Recordings(passages, max_seconds=data.max_seconds)
     train.include(silence_around(train, data.silence_around, data.seed))
     if data.human is not None:

@@ -213,10 +213,16 @@ class LanguageModel:
 
     @property
     def config_hash(self) -> str:
-        """SHA-256 over what the config says of the architecture."""
-        values = self.network.config.to_dict()
+        """SHA-256 over what the config says of the architecture, besides what its class says by itself.
+
+        A later version of transformers that knows one more setting, at its default, must not refuse every folder.
+        """
+        config = self.network.config
+        by_itself = type(config)().to_dict()
         ours = {"transformers_version", "_name_or_path", "dtype", "torch_dtype", "use_cache", *_DROPPING}
-        kept = {key: value for key, value in values.items() if key not in ours}
+        kept = {
+            k: v for k, v in config.to_dict().items() if k not in ours and (k not in by_itself or by_itself[k] != v)
+        }
         return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
 
     def identity(self) -> dict[str, str]:

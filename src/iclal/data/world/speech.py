@@ -27,19 +27,26 @@ def speak_passages(
     *,
     noisy_share: float = 0.3,
     digits_share: float = 0.1,
+    names_share: float = 0.0,
     folder: Path | None = None,
     progress: bool = True,
 ) -> list[Utterance]:
     """`count` utterances of a part with speech, voice notes and facts: a function of the arguments alone.
 
-    `digits_share` of them are bare digit strings of two to six. `folder` is the speech cache's (default: the user's).
+    `digits_share` of them are bare digit strings of two to six, `names_share` of them names alone, as many. `folder` is the speech cache's (default: the user's).
     Raises AudioError or MissingError as `iclal.audio.speaking`.
     """
     rng = random.Random(f"speech {part} {seed}")
     utterances, speeches = [], []
     for number in range(count):
         id = f"{part}-{seed}-{number}"
-        told = digit_string(rng, id, part) if rng.random() < digits_share else sentences.passage(rng, id, part, taste)
+        kind = rng.random()
+        if kind < digits_share:
+            told = digit_string(rng, id, part)
+        elif kind < digits_share + names_share:
+            told = _name_string(rng, id, part)
+        else:
+            told = sentences.passage(rng, id, part, taste)
         casting = voices.cast(rng, part, noisy_share)
         utterances.append(_cast(told, casting))
         speeches.append(Speech(names.spoken_form(told.text or ""), casting.voice))
@@ -51,6 +58,12 @@ def digit_string(rng: random.Random, id: str, part: str) -> Utterance:
     """Two to six digits in words, spoken without a sentence around them."""
     said = " ".join(rng.choices(words.DIGITS, k=rng.randint(2, 6)))
     return Utterance(id, text=said + ".", split=part, extra={"frames": ["digits"]})
+
+
+def _name_string(rng: random.Random, id: str, part: str) -> Utterance:
+    """Two to six names: one sound of them is soon mistaken for another, and no sentence tells which it was."""
+    said = " ".join(names.draw_name(rng) for _ in range(rng.randint(2, 6)))
+    return Utterance(id, text=said + ".", split=part, extra={"frames": ["names"]})
 
 
 def _cast(utterance: Utterance, casting: voices.Casting) -> Utterance:
