@@ -22,7 +22,7 @@ from iclal.experiments.encoder import (
     characters,
     export,
     pretrain,
-    read_greedily,
+    read_words,
     training_speech,
 )
 from iclal.model.encoder import Encoder
@@ -43,14 +43,22 @@ def small() -> CharacterModel:
     return CharacterModel(build(recipe())).eval()
 
 
-def test_characters_are_read_back_and_repeats_need_a_blank_between() -> None:
-    ids = characters("Hello, Bill's.")
-    assert "".join(ALPHABET[id] for id in ids) == "hello bill's"
-    path = [BLANK, *(step for id in ids for step in (id, id, BLANK))]
-    assert read_greedily(F.one_hot(torch.tensor(path), BLANK + 1).float()) == "hello bill's"
-    merged = [id for id in characters("hello") for _ in range(2)]
-    assert read_greedily(F.one_hot(torch.tensor(merged), BLANK + 1).float()) == "helo"
-    assert read_greedily(F.one_hot(torch.tensor([BLANK, BLANK]), BLANK + 1).float()) == ""
+def test_characters_of_a_text_are_letters_apostrophes_and_spaces() -> None:
+    assert "".join(ALPHABET[id] for id in characters("Hello, Bill's.")) == "hello bill's"
+
+
+def test_words_are_read_back_and_repeats_need_a_frame_without_a_word_between() -> None:
+    def spelled(*words: str) -> torch.Tensor:
+        frames = torch.zeros(len(words), 1 + SLOTS * SYMBOLS)
+        for frame, word in zip(frames, words, strict=True):
+            frame[0] = -1.0 if word else 1.0
+            for slot, letter in enumerate(f"{word} "[:SLOTS]):
+                frame[1 + slot * SYMBOLS + ALPHABET.index(letter)] = 1.0
+        return frames
+
+    assert read_words(spelled("", "mira", "mira", "", "lives", "in", "", "in", "")) == "mira lives in in"
+    assert read_words(spelled("", "")) == ""
+    assert read_words(spelled("extraordinarily")) == "extraordinar"  # what is longer is known by its first letters
 
 
 def test_first_filters_answer_to_their_own_pitch() -> None:

@@ -7,6 +7,7 @@ tokens of a language model are far away.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -206,10 +207,16 @@ def _ctc(log_probs_BFV: Tensor, steps_B: Tensor, ids: list[list[int]], blank: in
     )
 
 
-def read_greedily(log_probs_FC: Tensor) -> str:
-    """The text of CTC's greedy path."""
-    ids = torch.unique_consecutive(log_probs_FC.argmax(-1)).tolist()
-    return " ".join("".join(ALPHABET[id] for id in ids if id != BLANK).split())
+def read_words(spelled_FV: Tensor) -> str:
+    """The words of CTC's greedy path through the word head's outputs [F, 1 + slots * symbols]."""
+    said: list[str] = []
+    for frame_V in spelled_FV:
+        if frame_V[0] < 0:
+            letters = frame_V[1:].reshape(SLOTS, SYMBOLS).argmax(-1).tolist()
+            said.append("".join(ALPHABET[letter] for letter in letters).partition(" ")[0])
+        else:
+            said.append("")
+    return " ".join(word for word, _ in itertools.groupby(said) if word)
 
 
 def training_speech(recipe: EncoderRecipe) -> Recordings:
@@ -226,7 +233,7 @@ def training_speech(recipe: EncoderRecipe) -> Recordings:
 def pretrain(
     recipe: EncoderRecipe, run_folder: Path, *, resume: bool = False, accept_changes: bool = False, quiet: bool = False
 ) -> FitResult:
-    """Train, or go on with, the encoder of a recipe; validated by word error rate on held-out sentences."""
+    """Train, or go on with, the encoder of a recipe; validated by its spelled words on held-out sentences."""
     torch.manual_seed(recipe.train.seed)
     recordings = training_speech(recipe)
     model = CharacterModel(build(recipe))
@@ -282,7 +289,7 @@ def _word_error_rates(model: CharacterModel, checks: dict[str, Recordings]) -> d
             waveform = torch.from_numpy(recordings.draw(id, 0, 0, UNCHANGED).samples)
             frames_BFE, _ = model([waveform])
             references.append((utterance.text or "").replace(".", ""))
-            hypotheses.append(read_greedily(model.letters(frames_BFE)[0]))
+            hypotheses.append(read_words(model.word_head(frames_BFE)[0]))
         rates[f"wer_{name}"] = total_word_errors(references, hypotheses).wer
     return rates
 
