@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -123,6 +124,24 @@ def test_ctrl_c_saves_both_trainings_and_says_the_line_that_goes_on_with_them(el
     for model in RECIPES:
         assert list((out / model / "checkpoints").glob("step-*")), model
     assert not (out / "report.json").exists()
+
+
+@pytest.mark.slow
+def test_trainings_save_and_end_when_their_parent_is_killed(elsewhere: Path) -> None:
+    words = [word for word in SMALL if not word.startswith(("train.steps", "train.val"))]
+    process = start_elsewhere(elsewhere, "quickstart", *words, "train.steps=100000", "--out", "runs/orphaned")
+    out = elsewhere / "runs" / "orphaned"
+    try:
+        while not all(steps_of(out / model) for model in RECIPES):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        process.kill()
+        process.communicate(timeout=120)  # the pipes close when the last worker is gone
+        for model in RECIPES:
+            assert list((out / model / "checkpoints").glob("step-*")), model
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def steps_of(run_folder: Path) -> int:

@@ -6,13 +6,16 @@ objective, and `ctc`. Both are asked the same questions about voices and sentenc
 
 from __future__ import annotations
 
+import _thread
+import contextlib
 import multiprocessing
 import os
 import resource
 import shlex
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -96,17 +99,36 @@ def _train_and_ask(
     import torch
 
     torch.set_num_threads(1)
-    trained = train_ears(
-        recipe, out / name, speech_for(recipe, progress=False), resume=resume, accept_changes=accept_changes
-    )
-    if trained.fit.finish_reason == "interrupted":
-        return None
-    if name == "ctc":
-        _say("3/4 evaluation: unseen voices and sentences, with controls")
-    conditions = world_conditions("quick", seed=0, progress=False)
-    # One bar is enough, and the slower of the two is worth watching.
-    evaluations = evaluate_all({name: trained.model}, conditions, queries, seed=0, progress=name == "ctc")
-    return evaluations, _peak_mb()
+    with _ended_with_parent():
+        trained = train_ears(
+            recipe, out / name, speech_for(recipe, progress=False), resume=resume, accept_changes=accept_changes
+        )
+        if trained.fit.finish_reason == "interrupted":
+            return None
+        if name == "ctc":
+            _say("3/4 evaluation: unseen voices and sentences, with controls")
+        conditions = world_conditions("quick", seed=0, progress=False)
+        # One bar is enough, and the slower of the two is worth watching.
+        evaluations = evaluate_all({name: trained.model}, conditions, queries, seed=0, progress=name == "ctc")
+        return evaluations, _peak_mb()
+
+
+@contextlib.contextmanager
+def _ended_with_parent() -> Iterator[None]:
+    """Save and end this process, as Ctrl-C does, when its parent is gone (killed, out of memory)."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        _thread.interrupt_main()
+
+    threading.Thread(target=wait, daemon=True).start()
+    try:
+        yield
+    finally:
+        if not parent.is_alive():
+            os._exit(130)  # nobody is there to take the result, nor to say that there is no more to do
 
 
 def _peak_mb() -> float:
