@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from model_builders import noise
 
+from iclal.errors import TrainingError
 from iclal.experiments import encoder
 from iclal.experiments.encoder import (
     ALPHABET,
@@ -142,6 +143,15 @@ def test_two_steps_are_trained_validated_and_exported(
     with torch.no_grad():
         assert torch.equal(loaded([audio])[0], model.encoder.eval()([audio])[0])
     assert loaded.settings.do_normalize and loaded.width == 32
+
+    gone_on = recipe(steps=1).model_copy(update={"start": tmp_path / "model"})
+    pretrain(gone_on, tmp_path / "again", quiet=True)
+    first = CharacterModel(build(recipe()))
+    load_weights(tmp_path / "again" / "checkpoints" / "step-0", first)
+    for name, stored in loaded.network.state_dict().items():
+        assert torch.equal(first.encoder.network.state_dict()[name], stored), name
+    with pytest.raises(TrainingError, match=r"model: .* has shape"):
+        pretrain(gone_on.model_copy(update={"channels": 16}), tmp_path / "other", quiet=True)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from iclal.data.prompt import Template
+from iclal.errors import TrainingError
 from iclal.experiments import documents, language_model
 from iclal.experiments.documents import Document, Tokenize, world_tokenizer
 from iclal.experiments.language_model import DocumentBatches, LanguageModelRecipe, build, collate, export, pretrain
@@ -148,3 +149,20 @@ def test_exported_model_loads_as_any_other_and_has_the_checkpoints_weights(
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     for (name, one), (_, other) in zip(expected.state_dict().items(), plain.state_dict().items(), strict=True):
         assert torch.equal(one.to(torch.bfloat16), other), name
+
+
+def test_a_run_begins_with_the_weights_of_another_of_its_size_and_refuses_those_of_another_size(
+    trained: tuple[FitResult, Path], tmp_path: Path
+) -> None:
+    result, _ = trained
+    export(recipe(), result.checkpoint, tmp_path / "model")
+    stored = LanguageModel.load(tmp_path / "model", dtype="float32").network.state_dict()
+    own = recipe().model_copy(update={"start": tmp_path / "model"})
+    gone_on = pretrain(own, tmp_path / "run", quiet=True)
+    first = build(recipe(), world_tokenizer())
+    load_weights(tmp_path / "run" / "checkpoints" / "step-0", first)
+    assert gone_on.step == 2 and all(torch.equal(first.state_dict()[name], stored[name]) for name in stored)
+    with pytest.raises(TrainingError, match=r"model: .* has shape \[96, 192\], here \[64, 192\]"):
+        pretrain(own.model_copy(update={"feed_forward_width": 64}), tmp_path / "other", quiet=True)
+    with pytest.raises(TrainingError, match=r"model lacks .* tensors of this model, e\.g\. model\.decoder\.layers\.3"):
+        pretrain(own.model_copy(update={"layers": 4}), tmp_path / "deeper", quiet=True)

@@ -29,7 +29,7 @@ from iclal.experiments.listening import human_speech, no_speech
 from iclal.model.encoder import Encoder, EncoderSettings
 from iclal.settings import Settings
 from iclal.training.batches import BatchBudget, Plan, Size
-from iclal.training.checkpoint import load_weights
+from iclal.training.checkpoint import begin_with, load_weights
 from iclal.training.recordings import UNCHANGED, Recordings
 from iclal.training.train import FitResult, OptimizerSettings, SimpleBatch, StepLoss, TrainSettings, fit
 
@@ -56,8 +56,8 @@ class EncoderRecipe(Settings):
 
     width: int = Field(default=192, gt=0)
     layers: int = Field(default=4, gt=0)
-    start: Path | None = None  # a folder of such an encoder to go on from
     heads: int = Field(default=4, gt=0)  # divide the width
+    start: Path | None = None  # a folder of such an encoder to go on from
     margin_seconds: float = Field(default=0.3, ge=0)
     channels: int = Field(default=192, gt=0)  # of the convolutions, four phases a filter
     passages: int = Field(default=8000, gt=0)  # of synthetic speech, about 5 s each
@@ -238,7 +238,7 @@ def pretrain(
     recordings = training_speech(recipe)
     model = CharacterModel(build(recipe))
     if recipe.start is not None:
-        model.encoder.network.load_state_dict(Encoder.load(recipe.start).network.state_dict())
+        begin_with(model.encoder.network, Encoder.load(recipe.start).network, recipe.start)
     seed, micro_batches = recipe.train.seed, recipe.train.micro_batches
     sizes = {id: Size(frames=recordings.num_samples(id)) for id in recordings.utterances}
     budget = BatchBudget(max_frames=int(recipe.batch_seconds * SAMPLE_RATE), max_items=32)

@@ -29,7 +29,7 @@ from iclal.experiments.documents import Document, Pool, Stage, Tokenize, world_t
 from iclal.experiments.seeded_init import seed_induction
 from iclal.model.language_model import LanguageModel
 from iclal.settings import Settings
-from iclal.training.checkpoint import load_weights
+from iclal.training.checkpoint import begin_with, load_weights
 from iclal.training.train import FitResult, OptimizerSettings, SimpleBatch, StepLoss, TrainSettings, fit
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def pretrain(
     tokenizer = world_tokenizer(recipe.template)
     model = build(recipe, tokenizer)
     if recipe.start is not None:
-        model.load_state_dict(LanguageModel.load(recipe.start, dtype="float32").network.state_dict())
+        begin_with(model, LanguageModel.load(recipe.start, dtype="float32").network, recipe.start)
     draw = DocumentBatches(recipe, Tokenize(tokenizer))
     checks = check_documents(recipe.template, Tokenize(tokenizer))
     return fit(

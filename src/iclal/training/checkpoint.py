@@ -260,6 +260,14 @@ def put_tensors(saved: Mapping[str, Tensor], into: Mapping[str, Tensor], source:
             into[name].copy_(tensor)
 
 
+def begin_with(model: nn.Module, other: nn.Module, source: Path) -> None:
+    """Copy every weight of another model of the same build. Raises TrainingError where the builds differ."""
+    into, found = model.state_dict(), other.state_dict()
+    if lacking := [name for name in into if name not in found]:
+        raise TrainingError(f"{source} lacks {len(lacking)} tensors of this model, e.g. {lacking[0]}")
+    put_tensors(found, into, source)
+
+
 def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, dtypes, shapes and bytes of tensors, in the order of their names."""
     digest = hashlib.sha256()
