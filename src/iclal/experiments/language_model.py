@@ -213,7 +213,9 @@ def _loss(model: OPTForCausalLM, batch: TokenBatch) -> StepLoss:
     hinted_BT = batch.hints_BT != NO_HINT
     if hinted_BT.any():
         middle = layers[2 * (len(layers) - 1) // 3][hinted_BT]
-        logits = model.lm_head(model.model.decoder.final_layer_norm(middle))
+        norm = model.model.decoder.final_layer_norm
+        assert norm is not None, "only OPT-350m has none"
+        logits = model.lm_head(norm(middle))
         loss = loss + HINT_WEIGHT * F.cross_entropy(logits.float(), batch.hints_BT[hinted_BT], reduction="sum")
     return StepLoss(loss, float(weights.sum()))
 
