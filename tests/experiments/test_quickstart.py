@@ -144,6 +144,39 @@ def test_trainings_save_and_end_when_their_parent_is_killed(elsewhere: Path) -> 
             os.killpg(process.pid, signal.SIGKILL)
 
 
+IDLE_WORKER = """
+import multiprocessing, time
+from iclal.experiments.quickstart import _ended_with_parent
+
+def work():
+    with _ended_with_parent():
+        pass
+    print("done", flush=True)
+    time.sleep(600)  # as a worker of a pool waits for its next job
+
+if __name__ == "__main__":
+    multiprocessing.get_context("spawn").Process(target=work).start()
+    time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_has_done_its_job_ends_with_its_killed_parent(tmp_path: Path) -> None:
+    script = tmp_path / "idle.py"
+    script.write_text(IDLE_WORKER)
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    process = subprocess.Popen(
+        [sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "done\n"
+        process.kill()
+        process.communicate(timeout=30)  # the pipe closes when the worker is gone
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 def steps_of(run_folder: Path) -> int:
     """How many steps a run has logged."""
     metrics = run_folder / "metrics.jsonl"

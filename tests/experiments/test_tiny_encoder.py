@@ -101,6 +101,7 @@ def test_loss_is_ctc_of_letters_and_of_words_clip_by_clip_counted_in_characters(
     model = small()
     waveforms = [torch.from_numpy(noise(n, n).samples) for n in (32_000, 20_000, 16_000)]
     texts = ["mira lives mira.", "ten.", ""]
+    wordless = encoder._loss(model, HeardBatch(waveforms[2:], texts[2:]))  # silence is learnt from it alone, too
     vocabulary = ["mira", "lives", "ten"]
     found = encoder._loss(model, HeardBatch(waveforms, texts))
     expected = 0.0
@@ -118,6 +119,26 @@ def test_loss_is_ctc_of_letters_and_of_words_clip_by_clip_counted_in_characters(
             expected += float(loss)
     assert float(found.sum) == pytest.approx(expected, rel=1e-4)
     assert found.count == len("mira lives mira") + len("ten") + 1
+    frames, _ = model(waveforms[2:])
+    silent = -model.letters(frames)[0, :, BLANK].sum() - model.words(frames, [])[0, :, 0].sum()
+    assert float(wordless.sum) == pytest.approx(float(silent), rel=1e-4) and wordless.count == 1
+
+
+def test_the_gradient_of_words_is_that_of_their_loss() -> None:
+    """PyTorch's CTC has it right only for probabilities that sum to one."""
+    model = small()
+    batch = HeardBatch([torch.from_numpy(noise(16_000).samples)], ["mira lives."])
+    encoder._loss(model, batch).sum.backward()
+    bias = model.word_head.bias
+    assert bias.grad is not None
+    for place in (0, 1 + ALPHABET.index("m"), 1 + ALPHABET.index("t")):
+        with torch.no_grad():
+            losses = []
+            for step in (0.02, -0.04):
+                bias[place] += step
+                losses.append(float(encoder._loss(model, batch).sum))
+            bias[place] += 0.02
+        assert float(bias.grad[place]) == pytest.approx((losses[0] - losses[1]) / 0.04, rel=0.02, abs=0.02)
 
 
 @pytest.fixture(scope="module")

@@ -160,6 +160,9 @@ def _write_transcripts(folder: Path, evaluation: Evaluation) -> None:
         whole = len(outcomes) == max(len(o) for (s, _), o in evaluation.transcripts.items() if s == shots)
         _write_lines(place / ("references.jsonl" if whole else f"references-{input}.jsonl"), references)
         _write_lines(place / f"hypotheses-{input}.jsonl", said)
+        if all(outcome.ctc_text is not None for outcome in outcomes):
+            alone = ({"id": o.asked.id, "text": o.ctc_text} for o in outcomes)
+            _write_lines(place / f"hypotheses-{input}-ctc.jsonl", alone)
 
 
 def _word_errors(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:

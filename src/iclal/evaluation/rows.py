@@ -105,10 +105,10 @@ def word_errors_of(outcomes: Sequence[Outcome]) -> list[WordErrors]:
     return _word_errors([(outcome.asked, outcome.answer) for outcome in outcomes])
 
 
-def _word_errors(transcripts: Iterable[tuple[Asked, str]]) -> list[WordErrors]:
+def _word_errors(transcripts: Sequence[tuple[Asked, str]]) -> list[WordErrors]:
     normalize = get_normalizer(NORMALIZER).apply
-    pairs = [(normalize(asked.references[0]), normalize(text)) for asked, text in transcripts]
-    return word_errors_each(*map(list, zip(*pairs, strict=True)))
+    references = [normalize(asked.references[0]) for asked, _ in transcripts]
+    return word_errors_each(references, [normalize(text) for _, text in transcripts])
 
 
 def _cell_rows(
@@ -129,10 +129,12 @@ def _scores(
 
     `wer-ctc` are the word errors of the ears alone: their greedy CTC text, which no language model has read.
     """
-    errors = {} if cell[0] != TRANSCRIPT_TASK else {"wer": word_errors_of(outcomes)}
-    texts = [(outcome.asked, outcome.ctc_text) for outcome in outcomes if outcome.ctc_text is not None]
-    if len(texts) == len(outcomes):
-        errors["wer-ctc"] = _word_errors(texts)
+    errors: dict[str, list[WordErrors]] = {}
+    if cell[0] == TRANSCRIPT_TASK:
+        errors["wer"] = word_errors_of(outcomes)
+        texts = [(outcome.asked, outcome.ctc_text) for outcome in outcomes if outcome.ctc_text is not None]
+        if len(texts) == len(outcomes):
+            errors["wer-ctc"] = _word_errors(texts)
     members: dict[str, list[int]] = {columns.condition: list(range(len(outcomes)))}
     if input in BREAK_DOWN_INPUTS:
         for index, outcome in enumerate(outcomes):

@@ -159,7 +159,11 @@ class CharacterModel(nn.Module):
         found = self.word_head(frames_BFE).float()
         slots = found[..., 1:].unflatten(-1, (SLOTS, SYMBOLS)).log_softmax(-1).flatten(-2)
         silent = F.logsigmoid(found[..., :1])
-        heard = F.logsigmoid(-found[..., :1]) + slots @ torch.stack([_spelled(word) for word in vocabulary], 1)
+        codes = [_spelled(word) for word in vocabulary]
+        with torch.autocast(found.device.type, enabled=False):  # what is left over is a small difference
+            spelled = slots @ torch.stack(codes, 1) if codes else slots[..., :0]
+        heard = F.logsigmoid(-found[..., :1]) + spelled
+        # No target is "any other word", but PyTorch's gradient of CTC is right only where probabilities sum to one.
         others = 1 - torch.cat([silent, heard], -1).exp().sum(-1, keepdim=True)
         return torch.cat([silent, others.clamp_min(1e-6).log(), heard], -1)
 
@@ -190,12 +194,11 @@ def _loss(model: CharacterModel, batch: HeardBatch) -> StepLoss:
     frames_BFE, num_frames_B = model(batch.waveforms)
     said = [characters(text) for text in batch.texts]
     letters = _ctc(model.letters(frames_BFE), HALVES * num_frames_B, said, BLANK)
-    words = ["".join(ALPHABET[id] for id in ids).split() for ids in said]
+    words = [[word[:SLOTS] for word in "".join(ALPHABET[id] for id in ids).split()] for ids in said]
     vocabulary = list(dict.fromkeys(word for each in words for word in each))
-    if vocabulary:
-        ids = [[2 + vocabulary.index(word) for word in each] for each in words]
-        letters = letters + _ctc(model.words(frames_BFE, vocabulary), num_frames_B, ids, blank=0)
-    return StepLoss(letters, float(sum(max(1, len(ids)) for ids in said)))
+    ids = [[2 + vocabulary.index(word) for word in each] for each in words]
+    spelled = _ctc(model.words(frames_BFE, vocabulary), num_frames_B, ids, blank=0)
+    return StepLoss(letters + spelled, float(sum(max(1, len(ids)) for ids in said)))
 
 
 def _ctc(log_probs_BFV: Tensor, steps_B: Tensor, ids: list[list[int]], blank: int) -> Tensor:
@@ -288,7 +291,7 @@ def _word_error_rates(model: CharacterModel, checks: dict[str, Recordings]) -> d
         for id, utterance in recordings.utterances.items():
             waveform = torch.from_numpy(recordings.draw(id, 0, 0, UNCHANGED).samples)
             frames_BFE, _ = model([waveform])
-            references.append((utterance.text or "").replace(".", ""))
+            references.append(" ".join(word[:SLOTS] for word in (utterance.text or "").replace(".", "").split()))
             hypotheses.append(read_words(model.word_head(frames_BFE)[0]))
         rates[f"wer_{name}"] = total_word_errors(references, hypotheses).wer
     return rates

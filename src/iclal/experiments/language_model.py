@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from transformers import OPTForCausalLM, PreTrainedTokenizerFast
 
 POSITIONS = 2048
-HINT_WEIGHT = 0.1  # beside an answer's weight of about one
+HINT_WEIGHT = 0.1  # of each hint; an answer of n tokens among m weighs sqrt(n / m)
 NO_HINT = -1
 
 

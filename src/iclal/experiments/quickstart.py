@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import resource
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -115,12 +116,14 @@ def _train_and_ask(
 
 @contextlib.contextmanager
 def _ended_with_parent() -> Iterator[None]:
-    """Save and end this process, as Ctrl-C does, when its parent is gone (killed, out of memory)."""
+    """End this process when its parent is gone (killed, out of memory); a training saves first, as at Ctrl-C."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
     def wait() -> None:
         parent.join()
+        if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, signal.SIG_DFL, signal.default_int_handler):
+            os._exit(130)  # no training is going on (`fit` listens itself), or none any more: nothing to save
         _thread.interrupt_main()
 
     threading.Thread(target=wait, daemon=True).start()

@@ -261,7 +261,7 @@ def put_tensors(saved: Mapping[str, Tensor], into: Mapping[str, Tensor], source:
 
 
 def begin_with(model: nn.Module, other: nn.Module, source: Path) -> None:
-    """Copy every weight of another model of the same build. Raises TrainingError where the builds differ."""
+    """Copy every weight of another model of like build. Raises TrainingError where names or shapes differ."""
     into, found = model.state_dict(), other.state_dict()
     if lacking := [name for name in into if name not in found]:
         raise TrainingError(f"{source} lacks {len(lacking)} tensors of this model, e.g. {lacking[0]}")

@@ -33,8 +33,8 @@ def speak_passages(
 ) -> list[Utterance]:
     """`count` utterances of a part with speech, voice notes and facts: a function of the arguments alone.
 
-    `digits_share` of them are bare digit strings of two to six, `names_share` as many names alone. `folder` is the
-    speech cache's (default: the user's).
+    `digits_share` of them are bare digit strings of two to six, `names_share` of them two to six names alone, as they
+    are trained on. `folder` is the speech cache's (default: the user's).
     Raises AudioError or MissingError as `iclal.audio.speaking`.
     """
     rng = random.Random(f"speech {part} {seed}")
