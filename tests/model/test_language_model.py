@@ -120,6 +120,10 @@ def test_what_is_no_language_model_is_refused_with_the_reason(tmp_path: Path) ->
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="cannot load the language model"):
         LanguageModel.load(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_size": "wide"}))
+    with pytest.raises(ModelError, match=r"cannot load .*hidden_size"):
+        LanguageModel.load(folder)
     (folder / "config.json").write_text("{")
     with pytest.raises(ModelError, match="cannot load"):
         LanguageModel.load(folder)

@@ -8,13 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers.utils import logging as hub_logging
 
 from iclal.errors import ModelError
 
 # What `from_pretrained` raises for files that are missing, broken, or of another kind.
-LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, SafetensorError)
+LOADING_ERRORS = (
+    *(OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError),
+    *(SafetensorError, StrictDataclassError),  # the latter: values of a config that its class refuses
+)
 
 
 def read_json(path: Path) -> dict[str, Any]:

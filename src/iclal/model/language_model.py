@@ -221,7 +221,7 @@ class LanguageModel:
         config = self.network.config
         try:
             by_itself = type(config)().to_dict()
-        except Exception:  # a class of transformers that has no default: then all of it counts
+        except LOADING_ERRORS:  # a class that cannot do without values: then all of them count
             by_itself = {}
         ours = {"transformers_version", "_name_or_path", "dtype", "torch_dtype", "use_cache", *_DROPPING}
         said = {key: value for key, value in config.to_dict().items() if key not in ours}
