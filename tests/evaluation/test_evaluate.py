@@ -271,6 +271,10 @@ def test_saved_transcripts_give_the_same_digits_elsewhere(found: Evaluation, wri
             score.insertions,
             score.hits,
         )
+    (alone,) = [row for row in found.rows if row["metric"] == "wer-ctc" and row["condition"] == "clean"]
+    folder = written / "transcripts" / "ctc-0-shot"
+    score = score_files(folder / "references.jsonl", folder / "hypotheses-audio-ctc.jsonl", normalizer="librispeech")
+    assert isinstance(score, TranscriptScore) and score.wer == alone["value"]
 
 
 def test_every_answer_is_saved_with_its_prompt(found: Evaluation, linear: Evaluation, written: Path) -> None:

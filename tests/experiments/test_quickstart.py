@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -104,44 +105,48 @@ def test_from_bundled_language_model_and_encoder_alone_to_a_report_of_both_conne
     assert again.json["rows"] == report.rows
 
 
-@pytest.mark.slow
-def test_ctrl_c_saves_both_trainings_and_says_the_line_that_goes_on_with_them(elsewhere: Path) -> None:
-    words = [word for word in SMALL if not word.startswith(("train.steps", "train.val"))]
-    process = start_elsewhere(elsewhere, "quickstart", *words, "train.steps=100000", "--out", "runs/stopped")
-    out = elsewhere / "runs" / "stopped"
+ENDLESS = [
+    *(word for word in SMALL[:-2] if not word.startswith(("train.steps", "train.val"))),
+    "train.steps=100000",
+]
+
+
+@contextlib.contextmanager
+def under_way(elsewhere: Path, out: str) -> Iterator[subprocess.Popen[str]]:
+    """A quickstart that would take forever, both of its trainings begun; nothing of it is left afterwards."""
+    process = start_elsewhere(elsewhere, "quickstart", *ENDLESS, *SMALL[-2:], "--out", out)
     try:
-        while not all(steps_of(out / model) for model in RECIPES):
+        while not all(steps_of(elsewhere / out / model) for model in RECIPES):
             assert process.poll() is None, process.communicate()
             time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=120)
+        yield process
     finally:
-        if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 130 and "Traceback" not in said, said
-    resume = resume_command(Path("runs/stopped"), [*words[:-2], "train.steps=100000"], 2)
-    assert f"go on with: {resume}" in said
-    for model in RECIPES:
-        assert list((out / model / "checkpoints").glob("step-*")), model
+
+
+def check_saved(out: Path) -> None:
+    """Both trainings can be gone on with, and no report was written."""
+    assert all(list((out / model / "checkpoints").glob("step-*")) for model in RECIPES)
     assert not (out / "report.json").exists()
 
 
 @pytest.mark.slow
+def test_ctrl_c_saves_both_trainings_and_says_the_line_that_goes_on_with_them(elsewhere: Path) -> None:
+    with under_way(elsewhere, "runs/stopped") as process:
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 130 and "Traceback" not in said, said
+    assert f"go on with: {resume_command(Path('runs/stopped'), ENDLESS, 2)}" in said
+    check_saved(elsewhere / "runs" / "stopped")
+
+
+@pytest.mark.slow
 def test_trainings_save_and_end_when_their_parent_is_killed(elsewhere: Path) -> None:
-    words = [word for word in SMALL if not word.startswith(("train.steps", "train.val"))]
-    process = start_elsewhere(elsewhere, "quickstart", *words, "train.steps=100000", "--out", "runs/orphaned")
-    out = elsewhere / "runs" / "orphaned"
-    try:
-        while not all(steps_of(out / model) for model in RECIPES):
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.1)
+    with under_way(elsewhere, "runs/orphaned") as process:
         process.kill()
         process.communicate(timeout=120)  # the pipes close when the last worker is gone
-        for model in RECIPES:
-            assert list((out / model / "checkpoints").glob("step-*")), model
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    check_saved(elsewhere / "runs" / "orphaned")
 
 
 IDLE_WORKER = """

@@ -33,7 +33,8 @@ def write_evaluations(
     """Write evaluations (of several models, conditions, seeds) into one folder, with the report of them all.
 
     answers.jsonl                                   one line a query and input
-    transcripts/MODEL.../{references,hypotheses-INPUT}.jsonl   per cell of the transcript task, for `iclal score`
+    transcripts/MODEL.../{references,hypotheses-INPUT}.jsonl   per cell of the transcript task, for `iclal score`;
+                                                    hypotheses-audio-ctc.jsonl: what the ears alone heard
     clips/*.flac, report.json, report.html          see `iclal.evaluation.report`
 
     An earlier evaluation in the folder is replaced. Answers and transcripts are written before the scores are checked:
