@@ -160,6 +160,27 @@ def test_a_garbled_passage_is_its_words_with_some_lost_doubled_or_mistaken(pool:
     assert answers == shown  # copied as they are
 
 
+def test_a_repeating_passage_says_a_phrase_of_it_again(pool: Pool) -> None:
+    rng = random.Random(4)
+    for passage in pool.passages[:100]:
+        said, heard = (passage.text or "").split(), (documents._repeating(rng, passage).text or "").split()
+        assert 1 <= len(heard) - len(said) <= 2 * 6 and set(heard) == set(said)
+
+
+def test_the_hint_of_a_yes_or_no_is_what_the_sentence_tells(pool: Pool) -> None:
+    checked = 0
+    for passage in pool.passages[:200]:
+        told = documents._told_values(passage)
+        for question in passage.questions:
+            if question.id not in told:
+                continue
+            value = told[question.id]
+            assert f" {value}" in f" {passage.text}"
+            assert (value in question.question.split()) is (question.answers[0] == "yes"), (question, value)
+            checked += 1
+    assert checked > 200
+
+
 def test_several_questions_are_asked_about_one_clip() -> None:
     asked = tuple(Question(f"q{i}", f"which is {i}", (f"answer {i}",)) for i in range(9))
     prompt = documents._several_questions(random.Random(0), Utterance("a", text="x.", questions=asked), TEMPLATE)
@@ -187,7 +208,7 @@ def _after_length(seed: int) -> random.Random:
 
 def test_the_first_answer_of_each_label_does_not_count() -> None:
     bound = documents._bound(_said(("red", "mige"), ("blue", "diso"), ("red", "mige"), ("blue", "diso")), "colour")
-    counted = [piece.is_answer for piece in bound if isinstance(piece, documents.BoundAnswer)]
+    counted = [piece.is_answer for piece in bound if isinstance(piece, documents.HintedAnswer)]
     assert counted == [False, False, True, True]
 
 

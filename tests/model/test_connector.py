@@ -72,6 +72,30 @@ def test_residual_is_zero_at_first_and_carries_gradients_to_the_frames() -> None
     assert hard.residual is not None and hard.residual.widen.weight.grad.abs().sum() > 0
 
 
+def test_context_is_zero_at_first_and_sees_neighbours_of_the_same_clip_alone() -> None:
+    torch.manual_seed(1)
+    plain, wide = (CTCConnector(CTCSettings(context_width=width, context_frames=3), E, D, V) for width in (0, 4))
+    wide.load_state_dict(wide.state_dict() | plain.state_dict())
+    frames_BFE, counts, embedding_VD = torch.randn(2, 5, E), torch.tensor([5, 3]), torch.randn(V, D)
+    frames_BFE[1, 3:] = 0  # as the encoder leaves them
+    both = [connector(frames_BFE, counts, embedding_VD).log_probs_BFV1 for connector in (plain, wide)]
+    assert torch.equal(both[0], both[1])
+
+    assert wide.context is not None
+    torch.nn.init.normal_(wide.context.narrow.weight)
+    before = wide(frames_BFE, counts, embedding_VD).log_probs_BFV1
+    alone = wide(frames_BFE[1:, :3], counts[1:], embedding_VD).log_probs_BFV1
+    torch.testing.assert_close(alone[0], before[1, :3])
+    frames_BFE[0, 4] += torch.randn(E)
+    changed = (wide(frames_BFE, counts, embedding_VD).log_probs_BFV1 - before).abs().sum(-1) > 1e-6
+    assert changed.tolist() == [[False, False, False, True, True], [False] * 5]
+
+
+def test_an_even_number_of_context_frames_is_refused_with_the_value() -> None:
+    with pytest.raises(ValueError, match="4 frames have no middle: give an odd number"):
+        CTCSettings(context_frames=4)
+
+
 def test_rows_are_differentiable_through_the_posterior() -> None:
     connector, frames_BFE, counts, embedding_VD = ctc_hearing([[1, 1, 2], [0]], residual=False)
     frames_BFE, counts = frames_BFE.double().requires_grad_(), counts

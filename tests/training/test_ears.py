@@ -11,18 +11,20 @@ from typing import Any
 import pytest
 import torch
 from model_builders import build_encoder, build_language_model
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from iclal.data.manifest import Utterance, write_manifest
 from iclal.errors import DataError, ModelError, SettingsError, TrainingError
 from iclal.experiments.listening import fsdd_digits
+from iclal.model.encoder import Encoder
 from iclal.model.inference import transcribe_greedily
 from iclal.model.layout import lay_out, tokenize
 from iclal.model.saving import load
 from iclal.training.checkpoint import list_checkpoints, load_checkpoint, load_weights, module_digest
 from iclal.training.ears import School, Speech, Trained, build_model, estimate_ears, hold_out, read_speech, train_ears
+from iclal.training.objectives import ears_loss
 from iclal.training.recipe import EarsRecipe, read_recipe, recipe_names
-from iclal.training.recordings import UNCHANGED, Recordings
+from iclal.training.recordings import QUIET, UNCHANGED, Recordings
 
 DATA = Path(__file__).parents[2] / "data"
 STILL = {"mask_time_prob": 0.0, "layerdrop": 0.0, "hidden_dropout": 0.0, "attention_dropout": 0.0}
@@ -274,6 +276,58 @@ def test_a_frozen_encoder_stays_as_it_was(home: Path, tmp_path: Path) -> None:
     trained = train_ears(made, tmp_path, Speech(digits(), digits(2)), quiet=True)
     assert module_digest(trained.model.encoder) == before
     assert not any(p.requires_grad for p in trained.model.encoder.parameters())
+
+
+def test_a_frozen_encoder_hears_each_clip_once_unless_clips_are_changed_by_chance(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+    forward = Encoder.forward
+    monkeypatch.setattr(Encoder, "forward", lambda self, clips: heard.append(len(clips)) or forward(self, clips))
+    still = recipe(home, freeze_encoder=True, augment=UNCHANGED.model_dump())
+    for made, once in ((still, True), (still.model_copy(update={"augment": QUIET}), False)):
+        heard.clear()
+        school = School(made, Speech(digits(), digits(2)))
+        for step in range(6):
+            school.loss(school.draw(step, 0))
+        assert (sum(heard) == 4) is once and sum(heard) >= 4
+
+
+def test_the_loss_of_frames_kept_equals_that_of_frames_heard(home: Path) -> None:
+    made = recipe(home, freeze_encoder=True, augment=UNCHANGED.model_dump())
+    school = School(made, Speech(digits(), digits(2)))
+    batch = school.draw(0, 0)
+    heard = ears_loss(school.model, batch.content, made.objectives)
+    assert school.loss(batch).sum.item() == pytest.approx(heard.sum.item(), rel=1e-3)  # kept in half precision
+
+
+def test_a_run_with_kept_frames_is_resumed_as_the_unbroken_one(home: Path, tmp_path: Path) -> None:
+    made = recipe(home, freeze_encoder=True, augment=UNCHANGED.model_dump(), train={"steps": 3})
+    whole = train_ears(made, tmp_path / "whole", Speech(digits(), digits(2)), quiet=True)
+    stopped = made.model_copy(update={"train": made.train.model_copy(update={"max_minutes": 1e-9})})
+    for attempt in range(4):
+        result = train_ears(stopped, tmp_path / "parts", Speech(digits(), digits(2)), resume=attempt > 0, quiet=True)
+    assert module_digest(result.model) == module_digest(whole.model)
+
+
+def test_ears_without_context_are_a_start_for_ears_with_it(
+    trained: tuple[Trained, Path], home: Path, tmp_path: Path
+) -> None:
+    result, _ = trained
+    wide = recipe(
+        home, start=str(result.folder), encoder=str(home / "dropping"), connector={"kind": "ctc", "context_width": 8}
+    )
+    started = build_model(wide)
+    assert started.connector.context is not None
+    audio = digits(1).draw(next(iter(digits(1).utterances)), 0, 0, UNCHANGED)
+    assert transcribe_greedily(started, [audio]) == transcribe_greedily(result.model, [audio])
+    with pytest.raises(ModelError, match=r"missing, e\.g\. connector\.norm\.bias"):
+        _without(result.folder / "model.safetensors", "connector.norm.bias", tmp_path / "model.safetensors")
+        build_model(wide.model_copy(update={"start": tmp_path}))
+
+
+def _without(weights: Path, name: str, out: Path) -> None:
+    save_file({key: value for key, value in load_file(weights).items() if key != name}, out)
 
 
 def test_training_starts_from_other_ears(trained: tuple[Trained, Path], home: Path, tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ class Augment(Settings):
     level_db: Range = (-20.0, 6.0)
 
     @property
+    def changes(self) -> bool:
+        """Whether a clip is ever changed at all."""
+        return any(getattr(self, name) for name in type(self).model_fields if name.endswith("_probability"))
+
+    @property
     def longest_stretch(self) -> float:
         """The most that a clip's length is multiplied by."""
         return max(1.0, 1 / self.speed[0]) if self.speed_probability else 1.0

@@ -15,6 +15,7 @@ from iclal.audio.cache import cache_folder, cache_size_bytes
 _NEEDED = (
     "torch",
     "transformers",
+    "huggingface_hub",
     "tokenizers",
     "safetensors",
     "numpy",

@@ -31,12 +31,12 @@ ROW_TOKENS = (300, 1200)  # a row may pass its length by one document
 # How often which document is drawn. `several`: several questions about one clip.
 _KINDS = {
     "transcript": 0.22,
-    "questions": 0.17,
-    "several": 0.16,
-    "summary": 0.2,
-    "pattern": 0.07,
-    "labels": 0.09,
-    "voice": 0.09,
+    "questions": 0.16,
+    "several": 0.17,
+    "summary": 0.23,
+    "pattern": 0.06,
+    "labels": 0.08,
+    "voice": 0.08,
 }
 WORD_VALUES = {
     "colour": words.COLOURS,
@@ -60,7 +60,7 @@ class Stage:
 
     def sentences(self, rng: random.Random) -> tuple[int, int]:
         most = 1 if self.share < 0.03 else 2 if self.share < 0.15 else 3 if self.share < 0.25 else 4
-        count = rng.choices((1, 2, 3, 4), (0.25, 0.3, 0.25, 0.2))[0]
+        count = rng.choices((1, 2, 3, 4), (0.2, 0.25, 0.25, 0.3))[0]
         return min(count, most), min(count, most)
 
     def label_words_around(self, rng: random.Random) -> int | None:
@@ -72,7 +72,7 @@ class Stage:
     @property
     def filler_share(self) -> float:
         """Documents behind up to 1,000 filler tokens, dear, therefore late."""
-        return 0.0 if self.share < 0.4 else 0.03
+        return 0.0 if self.share < 0.4 else 0.04
 
     @property
     def row_share(self) -> float:
@@ -81,19 +81,22 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class BoundAnswer(Text):
-    """A label as answer, with the value that it is bound to (for the `hints` of a document)."""
+class HintedAnswer(Text):
+    """An answer with the word that must be found before it (for the `hints` of a document).
 
-    value: str = ""
+    Of a label the value that it is bound to; of yes or no the value that the sentence tells.
+    """
+
+    hint: str = ""
 
 
 @dataclass(frozen=True)
 class Document:
     """Token ids of a document and, for each, the weight of its prediction in the loss (0: none).
 
-    `hints` names, by the place where a label is about to be said and the place where it has just begun, the token of
-    the value that it is bound to: what the middle of the model should have found there. Binding takes two steps,
-    finding the clip's value and finding the value's label; the second has nothing to learn from before the first.
+    `hints` names, by the place where an answer is about to be said and the place where it has just begun, the token of
+    what must be found first: what the middle of the model should have there. Binding takes two steps, finding the
+    clip's value and finding the value's label; the second has nothing to learn from before the first.
     """
 
     ids: list[int]
@@ -123,6 +126,8 @@ class Pool:
         taste = self._taste or sentences.Taste(self.stage.sentences(rng))
         if single:
             taste = dataclasses.replace(taste, sentences=(1, 1))
+        elif rng.random() < 0.25:  # facts of one kind or two, which compete
+            taste = dataclasses.replace(taste, frames=tuple(rng.sample(taste.frames, rng.choice((1, 2)))))
         utterance = sentences.passage(rng, id, self._part, taste)
         if rng.random() < 0.3:
             note = (rng.choice(values) if rng.random() < 0.8 else "" for values in voice.CANDIDATES.values())
@@ -183,12 +188,14 @@ def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[st
         heard_as = rng.random()
         if heard_as < 0.1:  # clips without speech, among others that are not
             passages = [Utterance(f"silence-{i}", text="") for i in range(4)] + rng.sample(passages, 4)
-        elif heard_as < 0.6:  # what ears make of speech is not always a sentence
+        elif heard_as < 0.4:  # what ears make of speech is not always a sentence
             passages = [_garbled(rng, passage) for passage in rng.sample(passages, 6)]
+        elif heard_as < 0.7:
+            passages = [_repeating(rng, passage) for passage in rng.sample(passages, 6)]
     elif kind == "questions":
         episode = questions.episode(rng)
     elif kind == "summary":
-        episode, shots = summary.episode(rng), rng.choice((0, 0, 1, 1, 2, 4))
+        episode, shots = summary.episode(rng), rng.choice((0, 0, 1, 1, 2, 2, 4))
     elif kind == "pattern":
         episode, passages, shots = pattern.episode(rng), pool.rich, rng.choice((1, 1, 2, 2, 3, 4, 8))
     elif kind == "labels":
@@ -211,7 +218,7 @@ def _bound(prompt: Prompt, attribute: str) -> Prompt:
         if isinstance(piece, Clip):
             value = piece.utterance.facts[attribute]
         elif isinstance(piece, Text) and piece.is_answer:
-            piece = BoundAnswer(piece.text, is_answer=piece.text in seen, value=value)
+            piece = HintedAnswer(piece.text, is_answer=piece.text in seen, hint=value)
             seen.add(piece.text)
         pieces.append(piece)
     return tuple(pieces)
@@ -262,10 +269,33 @@ def _several_questions(rng: random.Random, passage: Utterance, template: Templat
     rng.shuffle(asked)
     pieces: list = [Text(rng.choice(questions.INSTRUCTIONS) + template.end)] if rng.random() < 0.75 else []
     pieces += [Text(template.clip_cue), Clip(passage), Text(template.end)]
+    hints = _told_values(passage)
     for question in asked[:6]:
         pieces += [Text(f"{template.question_cue} {question.question}{template.end}{template.answer_cue}")]
-        pieces += [_answer(question.answers[0], template)]
+        answer = _answer(question.answers[0], template)
+        hint = hints.get(question.id)
+        pieces += [answer if hint is None else HintedAnswer(answer.text, is_answer=True, hint=hint)]
     return tuple(pieces)
+
+
+def _told_values(passage: Utterance) -> dict[str, str]:
+    """What the sentence tells, by id of the yes/no question that puts it to the test; digit strings apart.
+
+    The passage's questions stand sentence by sentence, the yes/no question last of each (`sentences.passage`).
+    """
+    told: dict[str, str] = {}
+    kinds = iter(passage.extra.get("frames", ()))
+    answers: dict[str, str] = {}
+    for question in passage.questions:
+        kind = question.id.removeprefix(passage.id + "-").rsplit("-", 1)[0]
+        if kind != "yes-no":
+            answers[kind] = question.answers[0]
+            continue
+        attribute = sentences.FRAMES[next(kinds)].yes_no[0]
+        if attribute != "code":
+            told[question.id] = answers[attribute]
+        answers = {}
+    return told
 
 
 def _answer(answer: str, template: Template) -> Text:
@@ -295,6 +325,15 @@ def _garbled(rng: random.Random, passage: Utterance) -> Utterance:
             said.append(names.draw_name(rng, "name"))
         elif change > 0.25:
             said.append(rng.choice(_plain_words()) + "." * word.endswith("."))
+    return dataclasses.replace(passage, text=" ".join(said))
+
+
+def _repeating(rng: random.Random, passage: Utterance) -> Utterance:
+    """The passage with a phrase or two of it said again elsewhere: what comes next depends on which of them it is."""
+    said = (passage.text or "").split()
+    for _ in range(rng.randint(1, 2)):
+        first, place = rng.randrange(len(said)), rng.randint(0, len(said))
+        said[place:place] = said[first : first + rng.randint(2, 6)]
     return dataclasses.replace(passage, text=" ".join(said))
 
 
@@ -337,9 +376,9 @@ class Tokenize:
             answer = isinstance(piece, Text) and piece.is_answer
             text = piece.text if isinstance(piece, Text) or not piece.text else " " + piece.text
             new = self.ids(text)
-            if isinstance(piece, BoundAnswer):
-                (value,) = self.ids(" " + piece.value)
-                hints |= {len(ids) - 1: value, len(ids): value}
+            if isinstance(piece, HintedAnswer):
+                (hint,) = self.ids(" " + piece.hint)
+                hints |= {len(ids) - 1: hint, len(ids): hint}
             ids += new
             weights += [(len(new) * answers) ** -0.5 if answer else 0.0] * len(new)
         return Document(ids, weights, kind, hints)

@@ -190,12 +190,12 @@ def collate(batch: list[Document], rng: random.Random, unshifted_share: float) -
     return TokenBatch(ids, weights, hints, torch.tensor(starts))
 
 
-def _run(model: OPTForCausalLM, batch: TokenBatch) -> Sequence[Tensor]:
-    """What each layer passes on [B, T, D], embeddings first; the last behind the final norm."""
+def _run(model: OPTForCausalLM, batch: TokenBatch, *, keep_layers: bool = False) -> Sequence[Tensor]:
+    """What each layer passes on [B, T, D], embeddings first, the last behind the final norm; or the last alone."""
     positions = batch.starts_B[:, None] + torch.arange(batch.ids_BT.shape[1])
     decoder = model.model.decoder
-    found = decoder(input_ids=batch.ids_BT, position_ids=positions, use_cache=False, output_hidden_states=True)
-    return found.hidden_states
+    found = decoder(input_ids=batch.ids_BT, position_ids=positions, use_cache=False, output_hidden_states=keep_layers)
+    return found.hidden_states if keep_layers else [found.last_hidden_state]
 
 
 def _answers(batch: TokenBatch) -> tuple[Tensor, Tensor, Tensor]:
@@ -206,11 +206,11 @@ def _answers(batch: TokenBatch) -> tuple[Tensor, Tensor, Tensor]:
 
 def _loss(model: OPTForCausalLM, batch: TokenBatch) -> StepLoss:
     """Cross entropy of the answers by weight, and of the hints two thirds up the layers, read as the last one is."""
-    layers = _run(model, batch)
+    hinted_BT = batch.hints_BT != NO_HINT
+    layers = _run(model, batch, keep_layers=bool(hinted_BT.any()))
     wanted_BT, targets, weights = _answers(batch)
     losses = F.cross_entropy(model.lm_head(layers[-1][:, :-1][wanted_BT]).float(), targets, reduction="none")
     loss = (losses * weights).sum()
-    hinted_BT = batch.hints_BT != NO_HINT
     if hinted_BT.any():
         middle = layers[2 * (len(layers) - 1) // 3][hinted_BT]
         norm = model.model.decoder.final_layer_norm

@@ -102,7 +102,12 @@ def _train_and_ask(
     torch.set_num_threads(1)
     with _ended_with_parent():
         trained = train_ears(
-            recipe, out / name, speech_for(recipe, progress=False), resume=resume, accept_changes=accept_changes
+            recipe,
+            out / name,
+            speech_for(recipe, progress=False),
+            resume=resume,
+            accept_changes=accept_changes,
+            progress=name == "ctc",
         )
         if trained.fit.finish_reason == "interrupted":
             return None

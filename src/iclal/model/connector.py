@@ -31,8 +31,17 @@ class CTCSettings(Settings):
     kind: Literal["ctc"] = "ctc"
     output: Literal["free", "tied"] = "free"  # a layer of its own, or the language model's embedding table
     rows: Literal["soft", "hard"] = "soft"  # probability-weighted mean of embeddings, or the best token's
+    context_width: int = pydantic.Field(default=0, ge=0)  # of a convolution over neighbouring frames; 0: none
+    context_frames: int = pydantic.Field(default=5, ge=1)  # that it sees, an odd number
     residual: bool = True  # add what the frames say beyond the tokens
     residual_width: int = pydantic.Field(default=64, ge=1)
+
+    @pydantic.field_validator("context_frames")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError(f"{value} frames have no middle: give an odd number")
+        return value
 
 
 ConnectorSettings: TypeAlias = Annotated[LinearSettings | CTCSettings, pydantic.Field(discriminator="kind")]
@@ -80,8 +89,9 @@ class LinearConnector(nn.Module):
 class CTCConnector(nn.Module):
     """CTC's greedy path cuts a clip into segments; each is a row near the language model's own embeddings.
 
-    Blanks are dropped and repeats merged. A row is the mean of token embeddings weighted by the segment's posterior
-    (averaged over its frames, the blank taken out) plus a learned residual of its mean frame, which starts at zero.
+    A frame's token may depend on its neighbours (`context_width`). Blanks are dropped and repeats merged. A row is the
+    mean of token embeddings weighted by the segment's posterior (averaged over its frames, the blank taken out) plus a
+    learned residual of its mean frame, which starts at zero.
     Which segments there are carries no gradient; rows do, through posterior and residual.
     """
 
@@ -90,6 +100,7 @@ class CTCConnector(nn.Module):
         self.settings = settings
         self.blank = vocabulary_size
         self.norm = nn.LayerNorm(encoder_width)
+        self.context = _Context(encoder_width, settings) if settings.context_width else None
         if settings.output == "free":
             self.output = nn.Linear(encoder_width, vocabulary_size + 1)
         else:
@@ -100,11 +111,15 @@ class CTCConnector(nn.Module):
         """The most rows a clip with `num_frames` frames can have: one a frame."""
         return num_frames
 
-    def log_probs(self, frames_NE: Tensor, embedding_VD: Tensor) -> Tensor:
-        """Log-probabilities [N, V + 1] of the tokens and the blank (last)."""
-        normed = self.norm(frames_NE)
-        logits = self.output(normed, embedding_VD) if isinstance(self.output, _TiedOutput) else self.output(normed)
-        return logits.float().log_softmax(-1)
+    def log_probs(self, frames_BFE: Tensor, mask_BF: Tensor, embedding_VD: Tensor) -> Tensor:
+        """Log-probabilities [N, V + 1] of the tokens and the blank (last), of the frames that the mask holds true."""
+        normed_NE = self.norm(frames_BFE[mask_BF])
+        if self.context is not None:
+            normed_BFE = torch.zeros_like(frames_BFE).index_put((mask_BF,), normed_NE)
+            normed_NE = normed_NE + self.context(normed_BFE)[mask_BF]
+        tied = isinstance(self.output, _TiedOutput)
+        logits_NV1 = self.output(normed_NE, embedding_VD) if tied else self.output(normed_NE)
+        return logits_NV1.float().log_softmax(-1)
 
     def forward(
         self, frames_BFE: Tensor, num_frames_B: Tensor, embedding_VD: Tensor, *, keep_log_probs: bool = True
@@ -131,7 +146,7 @@ class CTCConnector(nn.Module):
         mask_BF = torch.arange(frames_BFE.shape[1], device=num_frames_B.device) < num_frames_B[:, None]
         frames_NE = frames_BFE[mask_BF]
         clips_N = mask_BF.nonzero()[:, 0]
-        log_probs_NV1 = self.log_probs(frames_NE, embedding_VD)
+        log_probs_NV1 = self.log_probs(frames_BFE, mask_BF, embedding_VD)
         tokens_N = log_probs_NV1.argmax(-1)
 
         changed_N = torch.ones_like(tokens_N, dtype=torch.bool)
@@ -166,6 +181,23 @@ class CTCConnector(nn.Module):
             log_probs_BFV1=log_probs_BFV1,
             num_frames_B=num_frames_B,
         )
+
+
+class _Context(nn.Module):
+    """What a frame's neighbours say of its token, for an encoder that is not trained along; zero before training."""
+
+    def __init__(self, encoder_width: int, settings: CTCSettings) -> None:
+        super().__init__()
+        frames = settings.context_frames
+        self.gather = nn.Conv1d(encoder_width, settings.context_width, frames, padding=frames // 2)
+        self.narrow = nn.Linear(settings.context_width, encoder_width)
+        nn.init.zeros_(self.narrow.weight)
+        nn.init.zeros_(self.narrow.bias)
+
+    def forward(self, frames_BFE: Tensor) -> Tensor:
+        """What is to be added to each frame [B, F, E]; beyond a clip's ends there are zeros."""
+        gathered_BFC = self.gather(frames_BFE.transpose(1, 2)).transpose(1, 2)
+        return self.narrow(nn.functional.gelu(gathered_BFC))
 
 
 class _TiedOutput(nn.Module):

@@ -113,6 +113,10 @@ class Encoder(nn.Module):
         }
         (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=2) + "\n", encoding="utf-8")
 
+    def train(self, mode: bool = True) -> Encoder:
+        """As any module's, but an encoder that is frozen hears in training as it hears later: nothing is masked."""
+        return super().train(mode and any(parameter.requires_grad for parameter in self.parameters()))
+
     def num_frames(self, num_samples: int) -> int:
         """Frames of a clip of `num_samples` samples at 16 kHz and its margins; 0 if too short for the convolutions."""
         return self._convolved(num_samples + 2 * self._margin_samples) if self._convolved(num_samples) else 0

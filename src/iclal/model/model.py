@@ -84,8 +84,14 @@ class ICLAL(nn.Module):
 
         Without `keep_log_probs` CTC's log-probabilities are left out, which saves memory with a large vocabulary.
         """
-        waveforms = [torch.from_numpy(np.asarray(audio.samples, dtype=np.float32)) for audio in audios]
-        frames_BFE, num_frames_B = self.encoder(waveforms)
+        return self.connect(*self.encode(audios), keep_log_probs=keep_log_probs)
+
+    def encode(self, audios: Sequence[Audio]) -> tuple[Tensor, Tensor]:
+        """The encoder's frames [B, F, E] of clips, zeros behind each clip's last, and how many each has [B]."""
+        return self.encoder([torch.from_numpy(np.asarray(audio.samples, dtype=np.float32)) for audio in audios])
+
+    def connect(self, frames_BFE: Tensor, num_frames_B: Tensor, *, keep_log_probs: bool = True) -> Prefixes:
+        """The audio prefixes of clips from their frames, as `encode` gives them."""
         embedding_VD = self.language_model.embedding_VD
         return self.connector(frames_BFE, num_frames_B, embedding_VD, keep_log_probs=keep_log_probs)
 

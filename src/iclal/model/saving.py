@@ -164,8 +164,11 @@ def check_language_model(record: LanguageModelRecord, language_model: LanguageMo
         )
 
 
-def load_tensors(model: ICLAL, path: Path) -> None:
+def load_tensors(model: ICLAL, path: Path, may_lack: str = "") -> None:
     """Fill the ears with the tensors of a file, all of them and no others.
+
+    Args:
+        may_lack: what begins the names of tensors that stay as they are where the file has none of them.
 
     Raises:
         ModelError: no such file, not safetensors, keys or shapes that do not fit.
@@ -178,6 +181,8 @@ def load_tensors(model: ICLAL, path: Path) -> None:
         raise ModelError(f"cannot read the weights at {path}: {one_line(error)}") from error
     own = model.state_dict()
     missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    if may_lack and not any(name.startswith(may_lack) for name in tensors):
+        missing = [name for name in missing if not name.startswith(may_lack)]
     if missing or unknown:
         said = [
             f"{len(keys)} {word}, e.g. {keys[0]}" for keys, word in ((missing, "missing"), (unknown, "unknown")) if keys
@@ -189,7 +194,7 @@ def load_tensors(model: ICLAL, path: Path) -> None:
                 f"the weights at {path} do not fit: {name} is {tensor.dtype} {list(tensor.shape)}, "
                 f"the model's is {own[name].dtype} {list(own[name].shape)}"
             )
-    model.load_state_dict(tensors)
+    model.load_state_dict(own | tensors)
 
 
 def _sizes(model: ICLAL) -> Sizes:

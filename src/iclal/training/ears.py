@@ -29,6 +29,7 @@ from iclal.model.saving import ASSETS, load_tensors, save
 from iclal.training.batches import BatchBudget, Plan, Size
 from iclal.training.checkpoint import load_weights
 from iclal.training.dry_run import Estimate, estimate
+from iclal.training.frames import FrozenFrames
 from iclal.training.lessons import draw_lessons
 from iclal.training.objectives import Case, EarsBatch, check_objectives, ears_loss
 from iclal.training.recipe import BUNDLED, EarsRecipe
@@ -73,13 +74,16 @@ def train_ears(
     resume: bool = False,
     accept_changes: bool = False,
     quiet: bool = False,
+    progress: bool = True,
 ) -> Trained:
     """Train ears by the recipe, or go on; the best by free transcription of the validation clips is saved as a model.
+
+    `quiet` writes no log lines; without `progress` no bar is drawn, as where two trainings share a terminal.
 
     Raises:
         SettingsError, ModelError, DataError, TrainingError: what is amiss and what to do.
     """
-    school = School(recipe, speech)
+    school = School(recipe, speech, progress=progress and not quiet)
     result = fit(
         school.model,
         school.groups,
@@ -184,7 +188,7 @@ def build_model(recipe: EarsRecipe) -> ICLAL:
     if recipe.start is not None:
         if not (recipe.start / "model.safetensors").is_file():
             raise ModelError(f"start={recipe.start} is no model folder: it has no model.safetensors")
-        load_tensors(model, recipe.start / "model.safetensors")
+        load_tensors(model, recipe.start / "model.safetensors", may_lack="connector.context.")
     return model
 
 
@@ -205,15 +209,16 @@ def too_fast(model: ICLAL, recordings: Recordings, speed: float = 1.0) -> list[s
 class School:
     """Model, lessons and batches of one training."""
 
-    def __init__(self, recipe: EarsRecipe, speech: Speech) -> None:
+    def __init__(self, recipe: EarsRecipe, speech: Speech, *, progress: bool = True) -> None:
         self.recipe, self.speech = recipe, speech
+        self._progress = progress
         self.notes: list[str] = []  # what the user should know besides the speech's own
         torch.manual_seed(recipe.train.seed)
         self.model = build_model(recipe)
         encoder = list(self.model.encoder.parameters())
         self.groups = {"connector": list(self.model.connector.parameters())}
         if recipe.freeze_encoder:
-            self.model.encoder.requires_grad_(False)
+            self.model.encoder.requires_grad_(False).eval()
         else:
             self.groups["encoder"] = encoder
         if recipe.objectives.alignment:
@@ -278,6 +283,8 @@ class School:
         recordings, seed = self.speech.train, self.recipe.train.seed
         alone = [id for id in ids if id not in self.lessons]
         clip_ids = [*alone, *(clip for id in ids if id in self.lessons for clip in _clip_ids(self.lessons[id]))]
+        if self.recipe.hears_once:
+            epoch = 0
         audios = {id: recordings.draw(id, seed, epoch, self.recipe.augment) for id in dict.fromkeys(clip_ids)}
         cases = [
             Case(fill(self.lessons[id].prompt, lambda u: audios[u.id]), self.answers[id])
@@ -289,19 +296,34 @@ class School:
 
     def loss(self, batch: SimpleBatch[EarsBatch]) -> StepLoss:
         """A batch's loss by the recipe's objectives."""
+        frames = None if self._frames is None else self._frames.of([audio.source for audio in batch.content.audios])
         if not self.recipe.activation_checkpointing:
-            return ears_loss(self.model, batch.content, self.recipe.objectives)
+            return ears_loss(self.model, batch.content, self.recipe.objectives, frames)
         language_model = self.model.language_model
         # Only the forward pass asks for it; and validation, which needs the cache, must find it off.
         language_model.set_activation_checkpointing(True)
         try:
-            return ears_loss(self.model, batch.content, self.recipe.objectives)
+            return ears_loss(self.model, batch.content, self.recipe.objectives, frames)
         finally:
             language_model.set_activation_checkpointing(False)
 
     def worst_batches(self) -> list[SimpleBatch[EarsBatch]]:
         """The largest batches, to be tried before the first step."""
         return [self._batch(ids, 0) for ids in self.plan.worst_batches()]
+
+    @functools.cached_property
+    def _frames(self) -> FrozenFrames | None:
+        """What the encoder hears, where that is always the same."""
+        if not self.recipe.hears_once:
+            return None
+        recordings, seed = self.speech.train, self.recipe.train.seed
+        ids = sorted(recordings.utterances, key=lambda id: (recordings.num_samples(id), id))
+        return FrozenFrames(
+            self.model.encoder,
+            ids,
+            lambda id: recordings.draw(id, seed, 0, self.recipe.augment),
+            progress=self._progress,
+        )
 
     @functools.cached_property
     def _check_ids(self) -> list[str]:

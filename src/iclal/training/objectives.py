@@ -72,12 +72,14 @@ def check_objectives(objectives: Objectives, model: ICLAL) -> None:
         raise SettingsError(f"objectives.alignment needs the connector 'ctc', not '{kind}'; set it to 0")
 
 
-def ears_loss(model: ICLAL, batch: EarsBatch, objectives: Objectives) -> StepLoss:
+def ears_loss(
+    model: ICLAL, batch: EarsBatch, objectives: Objectives, frames: tuple[Tensor, Tensor] | None = None
+) -> StepLoss:
     """The batch's loss: sums by weight, counted in the tokens of all objectives.
 
-    Every clip passes the encoder once, whatever reads its prefix.
+    Every clip passes the encoder once, whatever reads its prefix; or not at all, where its `frames` are given.
     """
-    prefixes = model.hear(batch.audios)
+    prefixes = model.connect(*(model.encode(batch.audios) if frames is None else frames))
     total, count, parts = torch.zeros((), device=model.device), 0, {}
     for name, weight, loss in (
         ("alignment", objectives.alignment, alignment),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from iclal.errors import SettingsError, TrainingError
 from iclal.settings import Settings
+from iclal.training.muon import Muon
 
 
 class OptimizerSettings(Settings):
@@ -79,9 +80,7 @@ class Optimizer:
         if adamw:
             self._parts["adamw"] = torch.optim.AdamW(adamw, betas=settings.betas, eps=settings.eps, fused=True)
         if muon:
-            self._parts["muon"] = torch.optim.Muon(
-                muon, momentum=settings.muon_momentum, adjust_lr_fn="match_rms_adamw"
-            )
+            self._parts["muon"] = Muon(muon, momentum=settings.muon_momentum)
 
     def update(self, factor: float) -> None:
         """One update from the gradients that the parameters hold, at `factor` times each group's rate."""

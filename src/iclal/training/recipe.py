@@ -50,7 +50,7 @@ class EarsRecipe(Settings):
     language_model: str = BUNDLED  # or a folder
     language_model_dtype: str = "float32"
     encoder: str = BUNDLED  # or a folder
-    start: Path | None = None  # a model folder whose ears to begin with, instead of a fresh connector
+    start: Path | None = None  # a model folder whose ears to begin with, instead of a fresh connector (context may be)
     freeze_encoder: bool = False
     connector: ConnectorSettings = CTCSettings()
     objectives: Objectives = Objectives(alignment=1.0)
@@ -81,6 +81,11 @@ class EarsRecipe(Settings):
                 "has to be told to transcribe, e.g. 'write down what you hear'"
             )
         return self
+
+    @property
+    def hears_once(self) -> bool:
+        """Whether the encoder makes the same frames of a clip in every epoch, so that once is enough."""
+        return self.freeze_encoder and not self.augment.changes
 
 
 def recipe_names() -> list[str]:
