@@ -57,6 +57,15 @@ def test_soft_rows_are_the_posterior_weighted_means_of_embeddings() -> None:
     torch.testing.assert_close(heard.rows[0], expected)
 
 
+def test_sharper_rows_weigh_by_a_power_of_the_posterior_and_near_the_best_tokens() -> None:
+    connector, frames_BFE, counts, embedding_VD = ctc_hearing([[4, 4, BLANK, 0]], residual=False, sharpness=3.0)
+    weights = frames_BFE[0].softmax(-1)[:2].mean(0)[:V] ** 3
+    rows = connector(frames_BFE, counts, embedding_VD).rows[0]
+    torch.testing.assert_close(rows[0], weights / weights.sum() @ embedding_VD)
+    connector.settings = connector.settings.model_copy(update={"sharpness": 60.0})
+    torch.testing.assert_close(connector(frames_BFE, counts, embedding_VD).rows[0], embedding_VD[[4, 0]])
+
+
 def test_hard_rows_are_the_best_tokens_embeddings() -> None:
     connector, frames_BFE, counts, embedding_VD = ctc_hearing([[4, 4, BLANK, 0]], residual=False, rows="hard")
     assert torch.equal(connector(frames_BFE, counts, embedding_VD).rows[0], embedding_VD[[4, 0]])
@@ -89,6 +98,14 @@ def test_context_is_zero_at_first_and_sees_neighbours_of_the_same_clip_alone() -
     frames_BFE[0, 4] += torch.randn(E)
     changed = (wide(frames_BFE, counts, embedding_VD).log_probs_BFV1 - before).abs().sum(-1) > 1e-6
     assert changed.tolist() == [[False, False, False, True, True], [False] * 5]
+
+
+def test_clips_without_a_frame_have_no_rows_with_context_too() -> None:
+    connector = CTCConnector(CTCSettings(context_width=4), E, D, V)
+    alone = connector(torch.zeros(2, 0, E), torch.tensor([0, 0]), torch.randn(V, D))
+    assert alone.token_ids == [[], []] and [tuple(rows.shape) for rows in alone.rows] == [(0, D), (0, D)]
+    beside = connector(torch.randn(2, 3, E), torch.tensor([0, 3]), torch.randn(V, D))
+    assert beside.token_ids is not None and beside.token_ids[0] == []
 
 
 def test_an_even_number_of_context_frames_is_refused_with_the_value() -> None:

@@ -31,6 +31,7 @@ class CTCSettings(Settings):
     kind: Literal["ctc"] = "ctc"
     output: Literal["free", "tied"] = "free"  # a layer of its own, or the language model's embedding table
     rows: Literal["soft", "hard"] = "soft"  # probability-weighted mean of embeddings, or the best token's
+    sharpness: float = pydantic.Field(default=1.0, ge=1)  # power of the probabilities in soft rows; 1: as they are
     context_width: int = pydantic.Field(default=0, ge=0)  # of a convolution over neighbouring frames; 0: none
     context_frames: int = pydantic.Field(default=5, ge=1)  # that it sees, an odd number
     residual: bool = True  # add what the frames say beyond the tokens
@@ -114,7 +115,7 @@ class CTCConnector(nn.Module):
     def log_probs(self, frames_BFE: Tensor, mask_BF: Tensor, embedding_VD: Tensor) -> Tensor:
         """Log-probabilities [N, V + 1] of the tokens and the blank (last), of the frames that the mask holds true."""
         normed_NE = self.norm(frames_BFE[mask_BF])
-        if self.context is not None:
+        if self.context is not None and len(normed_NE):  # no frame at all has no neighbours
             normed_BFE = torch.zeros_like(frames_BFE).index_put((mask_BF,), normed_NE)
             normed_NE = normed_NE + self.context(normed_BFE)[mask_BF]
         tied = isinstance(self.output, _TiedOutput)
@@ -162,6 +163,8 @@ class CTCConnector(nn.Module):
             rows_RD = embedding_VD[tokens_R]
         else:
             weights_RV = _sums(log_probs_NV1[spoken_N].exp()[:, : self.blank], row_of_frame, num_rows)
+            if self.settings.sharpness != 1:
+                weights_RV = (weights_RV / weights_RV.amax(-1, keepdim=True)) ** self.settings.sharpness
             rows_RD = (weights_RV / weights_RV.sum(-1, keepdim=True)) @ embedding_VD
         if self.residual is not None:
             rows_RD = rows_RD + self.residual(_sums(frames_NE[spoken_N], row_of_frame, num_rows) / counts_R[:, None])

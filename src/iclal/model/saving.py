@@ -165,7 +165,7 @@ def check_language_model(record: LanguageModelRecord, language_model: LanguageMo
 
 
 def load_tensors(model: ICLAL, path: Path, may_lack: str = "") -> None:
-    """Fill the ears with the tensors of a file, all of them and no others.
+    """Fill the ears with the tensors of a file, all of them and no others, but for what it may lack.
 
     Args:
         may_lack: what begins the names of tensors that stay as they are where the file has none of them.

@@ -78,7 +78,8 @@ def train_ears(
 ) -> Trained:
     """Train ears by the recipe, or go on; the best by free transcription of the validation clips is saved as a model.
 
-    `quiet` writes no log lines; without `progress` no bar is drawn, as where two trainings share a terminal.
+    `quiet` writes nothing; without `progress` no bar is drawn while a frozen encoder hears, as where two trainings
+    share a terminal.
 
     Raises:
         SettingsError, ModelError, DataError, TrainingError: what is amiss and what to do.

@@ -1,6 +1,6 @@
 """Muon: momentum that is made orthogonal before it is applied (Keller Jordan, kellerjordan.github.io/posts/muon).
 
-`torch.optim.Muon` iterates in bfloat16, which a processor without bfloat16 instructions emulates some fifteen times
+`torch.optim.Muon` iterates in bfloat16, which a processor without bfloat16 instructions emulates some thirteen times
 slower than it computes float32; there the optimiser took longer than everything else of a step together.
 """
 
@@ -29,7 +29,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": 0.0, "weight_decay": 0.0, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         """One update of every parameter that has a gradient; nothing is computed anew in between (`closure`)."""
         assert closure is None
         for group in self.param_groups:

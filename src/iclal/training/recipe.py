@@ -50,7 +50,9 @@ class EarsRecipe(Settings):
     language_model: str = BUNDLED  # or a folder
     language_model_dtype: str = "float32"
     encoder: str = BUNDLED  # or a folder
-    start: Path | None = None  # a model folder whose ears to begin with, instead of a fresh connector (context may be)
+    start: Path | None = (
+        None  # a model folder whose ears to begin with, not a fresh connector; a `context` it lacks begins at zero
+    )
     freeze_encoder: bool = False
     connector: ConnectorSettings = CTCSettings()
     objectives: Objectives = Objectives(alignment=1.0)
@@ -84,7 +86,10 @@ class EarsRecipe(Settings):
 
     @property
     def hears_once(self) -> bool:
-        """Whether the encoder makes the same frames of a clip in every epoch, so that once is enough."""
+        """Whether the encoder hears each clip once and its frames are kept: it is frozen, and no clip is changed.
+
+        A clip whose note says "noisy" keeps the noise of its first draw.
+        """
         return self.freeze_encoder and not self.augment.changes
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import random
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def speak_passages(
         casting = voices.cast(rng, part, noisy_share)
         utterances.append(_cast(told, casting))
         speeches.append(Speech(names.spoken_form(told.text or ""), casting.voice))
-    paths = speak_all(speeches, folder, progress=progress)
+    workers = min(4, os.cpu_count() or 1)  # each a program of its own; more wait for this one
+    paths = speak_all(speeches, folder, workers=workers, progress=progress)
     return [dataclasses.replace(u, audio=str(path)) for u, path in zip(utterances, paths, strict=True)]
 
 
