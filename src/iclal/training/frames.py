@@ -11,7 +11,7 @@ from iclal.audio.reading import Audio
 from iclal.model.encoder import Encoder
 from iclal.progress import Bar
 
-_CLIPS_AT_ONCE = 8
+_CLIPS_AT_ONCE = 2  # as much as a batch holds: hearing must not be what takes the most memory
 
 
 class FrozenFrames:
