@@ -57,15 +57,6 @@ def test_soft_rows_are_the_posterior_weighted_means_of_embeddings() -> None:
     torch.testing.assert_close(heard.rows[0], expected)
 
 
-def test_sharper_rows_weigh_by_a_power_of_the_posterior_and_near_the_best_tokens() -> None:
-    connector, frames_BFE, counts, embedding_VD = ctc_hearing([[4, 4, BLANK, 0]], residual=False, sharpness=3.0)
-    weights = frames_BFE[0].softmax(-1)[:2].mean(0)[:V] ** 3
-    rows = connector(frames_BFE, counts, embedding_VD).rows[0]
-    torch.testing.assert_close(rows[0], weights / weights.sum() @ embedding_VD)
-    connector.settings = connector.settings.model_copy(update={"sharpness": 60.0})
-    torch.testing.assert_close(connector(frames_BFE, counts, embedding_VD).rows[0], embedding_VD[[4, 0]])
-
-
 def test_hard_rows_are_the_best_tokens_embeddings() -> None:
     connector, frames_BFE, counts, embedding_VD = ctc_hearing([[4, 4, BLANK, 0]], residual=False, rows="hard")
     assert torch.equal(connector(frames_BFE, counts, embedding_VD).rows[0], embedding_VD[[4, 0]])

@@ -57,6 +57,16 @@ def test_masking_is_applied_in_training_and_only_then(tmp_path: Path) -> None:
     assert not torch.allclose(heard[0], heard[2], atol=1e-3)
 
 
+def test_a_frozen_encoder_hears_in_training_as_in_use_and_one_frozen_in_part_does_not(tmp_path: Path) -> None:
+    encoder = Encoder.load(build_encoder(tmp_path, mask_time_prob=0.5, mask_time_length=2))
+    clip = [torch.randn(16_000)]
+    in_use = encoder.eval()(clip)[0]
+    encoder.requires_grad_(False)
+    assert torch.equal(encoder.train()(clip)[0], in_use)
+    next(encoder.parameters()).requires_grad_(True)
+    assert not torch.equal(encoder.train()(clip)[0], in_use)
+
+
 def test_waveforms_are_normalised_as_the_preprocessor_says(tmp_path: Path) -> None:
     folder = build_encoder(tmp_path)
     encoder = Encoder.load(folder)

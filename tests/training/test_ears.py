@@ -20,11 +20,12 @@ from iclal.model.encoder import Encoder
 from iclal.model.inference import transcribe_greedily
 from iclal.model.layout import lay_out, tokenize
 from iclal.model.saving import load
+from iclal.training import ears
 from iclal.training.checkpoint import list_checkpoints, load_checkpoint, load_weights, module_digest
 from iclal.training.ears import School, Speech, Trained, build_model, estimate_ears, hold_out, read_speech, train_ears
-from iclal.training.objectives import ears_loss
+from iclal.training.frames import FrozenFrames
 from iclal.training.recipe import EarsRecipe, read_recipe, recipe_names
-from iclal.training.recordings import QUIET, UNCHANGED, Recordings
+from iclal.training.recordings import UNCHANGED, Recordings
 
 DATA = Path(__file__).parents[2] / "data"
 STILL = {"mask_time_prob": 0.0, "layerdrop": 0.0, "hidden_dropout": 0.0, "attention_dropout": 0.0}
@@ -278,27 +279,57 @@ def test_a_frozen_encoder_stays_as_it_was(home: Path, tmp_path: Path) -> None:
     assert not any(p.requires_grad for p in trained.model.encoder.parameters())
 
 
-def test_a_frozen_encoder_hears_each_clip_once_unless_clips_are_changed_by_chance(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_frozen_encoder_hears_each_clip_once_and_is_not_asked_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[int] = []
     forward = Encoder.forward
     monkeypatch.setattr(Encoder, "forward", lambda self, clips: heard.append(len(clips)) or forward(self, clips))
-    still = recipe(home, freeze_encoder=True, augment=UNCHANGED.model_dump())
-    for made, once in ((still, True), (still.model_copy(update={"augment": QUIET}), False)):
-        heard.clear()
-        school = School(made, Speech(digits(), digits(2)))
-        for step in range(6):
-            school.loss(school.draw(step, 0))
-        assert (sum(heard) == 4) is once and sum(heard) >= 4
+    school = School(recipe(home, freeze_encoder=True, augment=UNCHANGED.model_dump()), Speech(digits(), digits(2)))
+    school.hear(progress=False)
+    for step in range(6):
+        school.loss(school.draw(step, 0))
+    assert sum(heard) == len(digits().utterances)
+
+
+@pytest.mark.parametrize(
+    ("changes", "once"),
+    [
+        ({"freeze_encoder": True, "augment": UNCHANGED.model_dump()}, True),
+        ({"freeze_encoder": True}, False),
+        ({"augment": UNCHANGED.model_dump()}, False),
+    ],
+)
+def test_frames_are_kept_where_nothing_is_changed_or_trained(home: Path, changes: dict[str, Any], once: bool) -> None:
+    assert recipe(home, **changes).hears_once is once
 
 
 def test_the_loss_of_frames_kept_equals_that_of_frames_heard(home: Path) -> None:
     made = recipe(home, freeze_encoder=True, augment=UNCHANGED.model_dump())
     school = School(made, Speech(digits(), digits(2)))
+    school.model.train()
     batch = school.draw(0, 0)
-    heard = ears_loss(school.model, batch.content, made.objectives)
-    assert school.loss(batch).sum.item() == pytest.approx(heard.sum.item(), rel=1e-3)  # kept in half precision
+    heard = school.loss(batch).sum.item()
+    school.hear(progress=False)
+    assert school.loss(batch).sum.item() == pytest.approx(heard, rel=1e-3)  # kept in half precision
+
+
+def test_frames_beyond_the_limit_are_heard_anew_and_a_note_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recipe(home, freeze_encoder=True, augment=UNCHANGED.model_dump())
+    school = School(made, Speech(digits(), digits(2)))
+    school.hear(progress=False)
+    assert school.frames is not None and not school.notes
+    ids = list(school.speech.train.utterances)
+    taken = sum(frames.numel() * frames.element_size() for frames in school.frames._frames.values())
+    counts = [school.speech.train.num_samples(id) for id in ids]
+    assert taken == FrozenFrames.num_bytes(school.model.encoder, counts)
+    monkeypatch.setattr(ears, "_MOST_FRAMES", taken - 1)
+    school = School(made, Speech(digits(), digits(2)))
+    school.hear(progress=False)
+    assert school.frames is None
+    assert re.fullmatch(
+        r"the frozen encoder hears anew in each epoch: frames take .* GB, more than .* GB", *school.notes
+    )
 
 
 def test_a_run_with_kept_frames_is_resumed_as_the_unbroken_one(home: Path, tmp_path: Path) -> None:

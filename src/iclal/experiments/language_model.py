@@ -207,11 +207,12 @@ def _answers(batch: TokenBatch) -> tuple[Tensor, Tensor, Tensor]:
 def _loss(model: OPTForCausalLM, batch: TokenBatch) -> StepLoss:
     """Cross entropy of the answers by weight, and of the hints two thirds up the layers, read as the last one is."""
     hinted_BT = batch.hints_BT != NO_HINT
-    layers = _run(model, batch, keep_layers=bool(hinted_BT.any()))
+    is_hinted = bool(hinted_BT.any())
+    layers = _run(model, batch, keep_layers=is_hinted)
     wanted_BT, targets, weights = _answers(batch)
     losses = F.cross_entropy(model.lm_head(layers[-1][:, :-1][wanted_BT]).float(), targets, reduction="none")
     loss = (losses * weights).sum()
-    if hinted_BT.any():
+    if is_hinted:
         middle = layers[2 * (len(layers) - 1) // 3][hinted_BT]
         norm = model.model.decoder.final_layer_norm
         assert norm is not None, "only OPT-350m has none"

@@ -31,7 +31,6 @@ class CTCSettings(Settings):
     kind: Literal["ctc"] = "ctc"
     output: Literal["free", "tied"] = "free"  # a layer of its own, or the language model's embedding table
     rows: Literal["soft", "hard"] = "soft"  # probability-weighted mean of embeddings, or the best token's
-    sharpness: float = pydantic.Field(default=1.0, ge=1)  # power of the probabilities in soft rows; 1: as they are
     context_width: int = pydantic.Field(default=0, ge=0)  # of a convolution over neighbouring frames; 0: none
     context_frames: int = pydantic.Field(default=5, ge=1)  # that it sees, an odd number
     residual: bool = True  # add what the frames say beyond the tokens
@@ -163,8 +162,6 @@ class CTCConnector(nn.Module):
             rows_RD = embedding_VD[tokens_R]
         else:
             weights_RV = _sums(log_probs_NV1[spoken_N].exp()[:, : self.blank], row_of_frame, num_rows)
-            if self.settings.sharpness != 1:
-                weights_RV = (weights_RV / weights_RV.amax(-1, keepdim=True)) ** self.settings.sharpness
             rows_RD = (weights_RV / weights_RV.sum(-1, keepdim=True)) @ embedding_VD
         if self.residual is not None:
             rows_RD = rows_RD + self.residual(_sums(frames_NE[spoken_N], row_of_frame, num_rows) / counts_R[:, None])

@@ -38,6 +38,8 @@ from iclal.training.step import SimpleBatch, StepLoss
 from iclal.training.teacher import TeacherAnswer, teach
 from iclal.training.train import FitResult, fit
 
+_MOST_FRAMES = 4_000_000_000  # bytes that a frozen encoder's frames may take in memory
+
 
 @dataclass(frozen=True)
 class Speech:
@@ -84,7 +86,9 @@ def train_ears(
     Raises:
         SettingsError, ModelError, DataError, TrainingError: what is amiss and what to do.
     """
-    school = School(recipe, speech, progress=progress and not quiet)
+    school = School(recipe, speech)
+    if recipe.hears_once:
+        school.hear(progress=progress and not quiet)
     result = fit(
         school.model,
         school.groups,
@@ -210,9 +214,9 @@ def too_fast(model: ICLAL, recordings: Recordings, speed: float = 1.0) -> list[s
 class School:
     """Model, lessons and batches of one training."""
 
-    def __init__(self, recipe: EarsRecipe, speech: Speech, *, progress: bool = True) -> None:
+    def __init__(self, recipe: EarsRecipe, speech: Speech) -> None:
         self.recipe, self.speech = recipe, speech
-        self._progress = progress
+        self.frames: FrozenFrames | None = None  # what was heard once and for all
         self.notes: list[str] = []  # what the user should know besides the speech's own
         torch.manual_seed(recipe.train.seed)
         self.model = build_model(recipe)
@@ -275,6 +279,24 @@ class School:
         padded = len(samples) * max(samples)  # every clip of a lesson is heard in the same batch
         return Size(frames=int(padded * stretch), tokens=rows)
 
+    def hear(self, *, progress: bool = True) -> None:
+        """Let a frozen encoder hear every clip, now instead of in each epoch (a dry run does without)."""
+        assert self.recipe.hears_once
+        recordings, seed = self.speech.train, self.recipe.train.seed
+        ids = sorted(recordings.utterances, key=lambda id: (recordings.num_samples(id), id))
+        needed = FrozenFrames.num_bytes(self.model.encoder, map(recordings.num_samples, ids))
+        if needed > _MOST_FRAMES:
+            limit = f"more than {_MOST_FRAMES / 1e9:.0f} GB"
+            self.notes.append(
+                f"the frozen encoder hears anew in each epoch: frames take {needed / 1e9:.1f} GB, {limit}"
+            )
+            return
+
+        def drawn(id: str) -> Audio:
+            return recordings.draw(id, seed, 0, self.recipe.augment)
+
+        self.frames = FrozenFrames(self.model.encoder, ids, drawn, progress=progress)
+
     def draw(self, step: int, micro: int) -> SimpleBatch[EarsBatch]:
         """Batch `micro` of a step: clips and lessons, every clip drawn once."""
         number = step * self.recipe.train.micro_batches + micro
@@ -297,7 +319,7 @@ class School:
 
     def loss(self, batch: SimpleBatch[EarsBatch]) -> StepLoss:
         """A batch's loss by the recipe's objectives."""
-        frames = None if self._frames is None else self._frames.of([audio.source for audio in batch.content.audios])
+        frames = None if self.frames is None else self.frames.of([audio.source for audio in batch.content.audios])
         if not self.recipe.activation_checkpointing:
             return ears_loss(self.model, batch.content, self.recipe.objectives, frames)
         language_model = self.model.language_model
@@ -311,20 +333,6 @@ class School:
     def worst_batches(self) -> list[SimpleBatch[EarsBatch]]:
         """The largest batches, to be tried before the first step."""
         return [self._batch(ids, 0) for ids in self.plan.worst_batches()]
-
-    @functools.cached_property
-    def _frames(self) -> FrozenFrames | None:
-        """What the encoder hears, where that is always the same."""
-        if not self.recipe.hears_once:
-            return None
-        recordings, seed = self.speech.train, self.recipe.train.seed
-        ids = sorted(recordings.utterances, key=lambda id: (recordings.num_samples(id), id))
-        return FrozenFrames(
-            self.model.encoder,
-            ids,
-            lambda id: recordings.draw(id, seed, 0, self.recipe.augment),
-            progress=self._progress,
-        )
 
     @functools.cached_property
     def _check_ids(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -38,6 +38,11 @@ class FrozenFrames:
                 for id, frames_FE, count in zip(together, frames_BFE, num_frames_B.tolist(), strict=True):
                     self._frames[id] = frames_FE[:count].half().cpu()
                 bar.advance(len(together))
+
+    @staticmethod
+    def num_bytes(encoder: Encoder, num_samples: Iterable[int]) -> int:
+        """What the frames of clips of so many samples will take."""
+        return 2 * encoder.width * sum(map(encoder.num_frames, num_samples))
 
     def of(self, ids: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Frames [B, F, E] of clips, zeros behind each clip's last, and how many each has [B], as the encoder's."""

@@ -50,9 +50,7 @@ class EarsRecipe(Settings):
     language_model: str = BUNDLED  # or a folder
     language_model_dtype: str = "float32"
     encoder: str = BUNDLED  # or a folder
-    start: Path | None = (
-        None  # a model folder whose ears to begin with, not a fresh connector; a `context` it lacks begins at zero
-    )
+    start: Path | None = None  # a model folder whose ears to begin with; a `context` that they lack begins at zero
     freeze_encoder: bool = False
     connector: ConnectorSettings = CTCSettings()
     objectives: Objectives = Objectives(alignment=1.0)
@@ -86,7 +84,7 @@ class EarsRecipe(Settings):
 
     @property
     def hears_once(self) -> bool:
-        """Whether the encoder hears each clip once and its frames are kept: it is frozen, and no clip is changed.
+        """Whether every epoch hears the same of a clip, so that once is enough: nothing is changed or trained there.
 
         A clip whose note says "noisy" keeps the noise of its first draw.
         """
