@@ -321,8 +321,8 @@ def test_frames_beyond_the_limit_are_heard_anew_and_a_note_says_so(home: Path, m
     assert school.frames is not None and not school.notes
     ids = list(school.speech.train.utterances)
     taken = sum(frames.numel() * frames.element_size() for frames in school.frames._frames.values())
-    counts = [school.speech.train.num_samples(id) for id in ids]
-    assert taken == FrozenFrames.num_bytes(school.model.encoder, counts)
+    lengths = {id: school.speech.train.num_samples(id) for id in ids}
+    assert taken == FrozenFrames.num_bytes(school.model.encoder, lengths)
     monkeypatch.setattr(ears, "_MOST_FRAMES", taken - 1)
     school = School(made, Speech(digits(), digits(2)))
     school.hear(progress=False)

@@ -26,7 +26,7 @@ from iclal.evaluation.evaluate import Evaluation
 from iclal.evaluation.records import write_evaluations
 from iclal.evaluation.report.curves import read_training_curve
 from iclal.experiments.conditions import QUERIES, evaluate_all
-from iclal.experiments.training import speech_for
+from iclal.experiments.training import speak_for, speech_for
 from iclal.experiments.world_test import world_conditions
 from iclal.training.ears import train_ears
 from iclal.training.recipe import EarsRecipe, read_recipe
@@ -56,7 +56,7 @@ def run_quickstart(
     recipes = {name: read_recipe(recipe, tuple(overrides)) for name, recipe in RECIPES.items()}
     count = queries or QUERIES["quick"]
     _say("1/4 speech: passages of the spoken world, by many voices")
-    speech_for(recipes["ctc"])
+    speak_for(recipes["ctc"])
     world_conditions("quick", seed=0)
     _say("2/4 training: two connectors side by side, the language model frozen")
     workers = multiprocessing.get_context("spawn")  # a forked torch would share its thread pool

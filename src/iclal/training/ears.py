@@ -283,8 +283,8 @@ class School:
         """Let a frozen encoder hear every clip, now instead of in each epoch (a dry run does without)."""
         assert self.recipe.hears_once
         recordings, seed = self.speech.train, self.recipe.train.seed
-        ids = sorted(recordings.utterances, key=lambda id: (recordings.num_samples(id), id))
-        needed = FrozenFrames.num_bytes(self.model.encoder, map(recordings.num_samples, ids))
+        lengths = {id: recordings.num_samples(id) for id in recordings.utterances}
+        needed = FrozenFrames.num_bytes(self.model.encoder, lengths)
         if needed > _MOST_FRAMES:
             limit = f"more than {_MOST_FRAMES / 1e9:.0f} GB"
             self.notes.append(
@@ -295,7 +295,7 @@ class School:
         def drawn(id: str) -> Audio:
             return recordings.draw(id, seed, 0, self.recipe.augment)
 
-        self.frames = FrozenFrames(self.model.encoder, ids, drawn, progress=progress)
+        self.frames = FrozenFrames(self.model.encoder, lengths, drawn, progress=progress)
 
     def draw(self, step: int, micro: int) -> SimpleBatch[EarsBatch]:
         """Batch `micro` of a step: clips and lessons, every clip drawn once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -22,27 +22,32 @@ class FrozenFrames:
     """
 
     def __init__(
-        self, encoder: Encoder, ids: Sequence[str], hear: Callable[[str], Audio], *, progress: bool = True
+        self, encoder: Encoder, num_samples: Mapping[str, int], hear: Callable[[str], Audio], *, progress: bool = True
     ) -> None:
-        """Hear each clip once, always beside the same others, so that every run reads the same frames.
+        """Hear each clip once, always beside the same other one, so that every run reads the same frames.
 
         Args:
-            ids: of the clips, those of like length side by side.
+            num_samples: how long each clip is, by its id.
+            hear: the clip of an id.
         """
-        self._frames: dict[str, Tensor] = {}
         self._device = next(encoder.parameters()).device
+        # Longest first, into one tensor: small ones among ever larger temporaries keep eight times their size in use.
+        ids = sorted(num_samples, key=lambda id: (-num_samples[id], id))
+        counts = [encoder.num_frames(num_samples[id]) for id in ids]
+        kept_NE = torch.empty(sum(counts), encoder.width, dtype=torch.float16)
+        self._frames = dict(zip(ids, kept_NE.split(counts), strict=True))
         with Bar("hearing", len(ids), wanted=progress) as bar, torch.no_grad():
             for first in range(0, len(ids), _CLIPS_AT_ONCE):
                 together = ids[first : first + _CLIPS_AT_ONCE]
-                frames_BFE, num_frames_B = encoder([torch.from_numpy(hear(id).samples) for id in together])
-                for id, frames_FE, count in zip(together, frames_BFE, num_frames_B.tolist(), strict=True):
-                    self._frames[id] = frames_FE[:count].half().cpu()
+                frames_BFE, _ = encoder([torch.from_numpy(hear(id).samples) for id in together])
+                for id, frames_FE in zip(together, frames_BFE, strict=True):
+                    self._frames[id].copy_(frames_FE[: len(self._frames[id])])
                 bar.advance(len(together))
 
     @staticmethod
-    def num_bytes(encoder: Encoder, num_samples: Iterable[int]) -> int:
-        """What the frames of clips of so many samples will take."""
-        return 2 * encoder.width * sum(map(encoder.num_frames, num_samples))
+    def num_bytes(encoder: Encoder, num_samples: Mapping[str, int]) -> int:
+        """What the frames of clips of these lengths will take."""
+        return torch.float16.itemsize * encoder.width * sum(map(encoder.num_frames, num_samples.values()))
 
     def of(self, ids: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Frames [B, F, E] of clips, zeros behind each clip's last, and how many each has [B], as the encoder's."""
