@@ -13,7 +13,7 @@ from iclal.audio.reading import read_audio
 from iclal.data.world import speech
 from iclal.errors import SettingsError
 from iclal.experiments.listening import TRAIN_DIGIT_SPEAKERS, crying_babies, data_folder, human_speech
-from iclal.experiments.training import speech_for
+from iclal.experiments.training import speak_for, speech_for
 from iclal.training.ears import read_speech
 from iclal.training.recipe import EarsRecipe
 from iclal.training.recordings import UNCHANGED, Recordings
@@ -78,3 +78,8 @@ def test_a_manifest_is_read_as_it_is_without_the_world(tmp_path: Path) -> None:
 def test_no_source_of_speech_or_two_are_refused(data: dict[str, object], found: str) -> None:
     with pytest.raises(SettingsError, match=rf"data\.train=MANIFEST\) or the spoken world .*; {found}"):
         speech_for(recipe(**data))
+
+
+def test_nothing_is_spoken_for_speech_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speech, "speak_all", lambda *_, **__: pytest.fail("spoken"))
+    assert speak_for(recipe(train="own.jsonl")) == ([], [])
