@@ -16,6 +16,7 @@ from iclal.audio.reading import header, read_audio
 from iclal.audio.speaking import Espeak, Speech, Voice, speak_all, speech_digest
 from iclal.errors import AudioError, MissingError, SettingsError
 
+TIMBRE_WORDS = ("formant", "pitch", "flutter", "roughness", "consonants")
 pytest.importorskip("espeakng_loader", reason="eSpeak NG is an optional package")
 
 
@@ -23,6 +24,12 @@ pytest.importorskip("espeakng_loader", reason="eSpeak NG is an optional package"
 def espeak() -> Iterator[Espeak]:
     with Espeak() as program:
         yield program
+
+
+def espeakng_data() -> str:
+    import espeakng_loader
+
+    return espeakng_loader.get_data_path()
 
 
 def voices(espeak: Espeak) -> list[tuple[Voice, str]]:
@@ -49,6 +56,24 @@ def test_an_utterance_made_alone_equals_the_same_in_a_run_bit_for_bit(espeak: Es
             espeak.speak(*item).samples.tobytes() for item in breathy
         ]
     assert len(set(run)) == 30
+
+
+def test_a_timbre_is_a_variant_of_ones_own_bit_for_bit(espeak: Espeak) -> None:
+    file = Path(espeakng_data()) / "voices" / "!v" / "m1"
+    lines = [line for line in file.read_text().splitlines() if line.split() and line.split()[0] in TIMBRE_WORDS]
+    named = espeak.speak(Voice(variant="m1"), "mira has a green mirror")
+    own = espeak.speak(Voice(timbre="\n".join(" ".join(line.split()) for line in lines)), "mira has a green mirror")
+    assert np.array_equal(own.samples, named.samples)
+    plain = espeak.speak(Voice(), "mira has a green mirror")
+    assert not np.array_equal(plain.samples, named.samples[: len(plain.samples)])  # and is gone with its request
+
+
+def test_a_timbre_of_other_words_or_beside_a_variant_is_refused() -> None:
+    with pytest.raises(SettingsError, match="found 'language en'"):
+        Voice(timbre="formant 1 90 100 100\nlanguage en")
+    with pytest.raises(SettingsError, match="not both: found variant 'f2'"):
+        Voice(variant="f2", timbre="formant 1 90 100 100")
+    assert speech_digest(Speech("a", Voice(timbre="pitch 80 100")), "1") != speech_digest(Speech("a", Voice()), "1")
 
 
 def test_speech_is_16_khz_of_16_bit_values_and_faster_at_a_higher_rate(espeak: Espeak) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from iclal.audio.augment import NOISY_SNR_DB
 from iclal.audio.reading import read_audio
-from iclal.audio.speaking import Espeak
+from iclal.audio.speaking import Espeak, Voice
 from iclal.data.manifest import Utterance
 from iclal.data.world import names, sentences, speech, voices, words
 
@@ -240,10 +240,10 @@ def test_copying_any_sentence_as_a_summary_scores_below_a_tenth() -> None:
 @pytest.mark.parametrize("part", ["ears", "test"])
 def test_voices_of_test_and_training_are_disjoint(part: str) -> None:
     rng = random.Random(0)
-    cast = [voices.cast(rng, part) for _ in range(800)]
+    cast = [voices.cast(rng, part) for _ in range(1600)]
     variants = {casting.voice.variant for casting in cast}
     test_variants = {*voices.TEST_MEN, *voices.TEST_WOMEN}
-    assert variants == test_variants if part == "test" else variants == {*voices.MEN, *voices.WOMEN}
+    assert variants == test_variants if part == "test" else variants == {*voices.MEN, *voices.WOMEN, ""}
     assert (voices.TEST_ACCENT in {casting.voice.accent for casting in cast}) == (part == "test")
 
 
@@ -262,8 +262,21 @@ def test_the_cast_says_what_is_heard() -> None:
         rate = casting.voice.rate_wpm
         low, high = {"slow": voices.SLOW_WPM, "fast": voices.FAST_WPM, "": voices.EVEN_WPM}[casting.pace]
         assert low <= rate <= high
-        assert (casting.voice.variant in voices.MEN) == (casting.speaker == "man")
+        if not casting.voice.timbre:
+            assert (casting.voice.variant in voices.MEN) == (casting.speaker == "man")
         assert (casting.voice.pitch >= 90) == (casting.speaker == "child")
+
+
+def test_drawn_speakers_all_differ_and_speak_at_the_pitch_of_their_kind() -> None:
+    pitches = {"man": range(60, 101), "woman": range(120, 181), "child": range(150, 201)}
+    with Espeak() as espeak:
+        for speaker, pitch in pitches.items():
+            drawn = [voices.draw_timbre(random.Random(seed), speaker) for seed in range(50)]
+            assert len(set(drawn)) == 50
+            assert {int(timbre.split()[1]) for timbre in drawn} <= set(pitch)
+            said = [espeak.speak(Voice(timbre=timbre), "mira has a green mirror") for timbre in drawn[:8]]
+            assert len({audio.samples.tobytes() for audio in said}) == 8
+            assert all(audio.duration_seconds > 1 and np.abs(audio.samples).max() > 0.03 for audio in said)
 
 
 def test_note_is_text_and_facts() -> None:
@@ -288,7 +301,8 @@ def test_spoken_passages_have_audio_notes_and_facts(spoken: list[Utterance]) -> 
     assert [u.id for u in spoken] == [f"ears-5-{i}" for i in range(8)]
     for utterance in spoken:
         voice = speech.voice_of(utterance)
-        assert utterance.speaker == f"{voice.accent}+{voice.variant}"
+        assert utterance.speaker == f"{voice.accent}+{voice.variant or 'drawn'}"
+        assert bool(voice.variant) != bool(voice.timbre)
         assert utterance.audio_path is not None and read_audio(utterance.audio_path).duration_seconds > 0.5
         assert utterance.voice is not None and utterance.facts["surroundings"] in utterance.voice
     strings = [u for u in spoken if u.extra["frames"] == ["digits"]]

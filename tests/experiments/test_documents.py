@@ -122,6 +122,15 @@ def test_pool_holds_its_part_and_its_stage(pool: Pool) -> None:
     assert {names.name_part(word) for word in pool.label_words} == {("label", "train")}
 
 
+def test_competing_passages_say_the_same_kind_of_sentence_of_two_people(pool: Pool) -> None:
+    assert 100 < len(pool.competing) < 0.5 * len(pool.passages)
+    for passage in pool.competing:
+        frames = passage.extra["frames"]
+        (_, most), *_ = Counter(frames).most_common(1)
+        assert most > 1 and len(passage.text.split(". ")) > 1, passage.text
+    assert not Pool(1, 0, Stage(0.0)).competing
+
+
 def test_every_kind_is_drawn_late_and_easy_ones_come_first(pool: Pool) -> None:
     rng, memory = random.Random(0), Tokenize(TOKENIZER)
     late = Counter(document(pool, rng, TEMPLATE, memory).kind for _ in range(400))

@@ -7,11 +7,13 @@ the same ones in every fresh process; so each request is served by a child forke
 Requests are JSON lines. The first answer comes unasked: `{"version", "accents", "variants"}` or `{"error"}`.
 Then for each request one JSON line: `{"bytes": n}` followed by n bytes, or `{"error": message}`.
 
-    {"do": "speak", "text", "voice", "rate_wpm", "pitch", "pitch_range", "volume"}  -> int16 samples, mono, 22,050 Hz
+    {"do": "speak", "text", "voice", "timbre", "rate_wpm", "pitch", "pitch_range", "volume"}
+                                                                                    -> int16 samples, mono, 22,050 Hz
     {"do": "phonemes", "text", "voice", "ipa"}                                      -> UTF-8 text
 
 `voice` is an identifier with its variant, as in `gmw/en-US+f2`; the caller checks it, since eSpeak NG ignores an
-unknown variant in silence. `[[...]]` in a text holds phonemes in eSpeak NG's own notation.
+unknown variant in silence. `timbre`, where there is one, holds the lines of a variant file that is not among eSpeak
+NG's. `[[...]]` in a text holds phonemes in eSpeak NG's own notation.
 """
 
 import ctypes
@@ -19,6 +21,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,6 +30,7 @@ _DO_NOT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT
 _UTF8_WITH_PHONEMES = 0x1 | 0x100  # espeakCHARS_UTF8 | espeakPHONEMES
 _PARAMETERS = {"rate_wpm": 1, "volume": 2, "pitch": 3, "pitch_range": 4}  # espeak_PARAMETER
 _MAX_SECONDS_PER_REQUEST = 60
+_TIMBRE = "timbre-of-request"  # a variant's name: its file is written anew for each request that brings one
 
 
 class _VoiceStruct(ctypes.Structure):
@@ -59,6 +63,18 @@ def load(library_path: str, data_path: str) -> ctypes.CDLL:
     if rate != 22_050:
         raise Failure(f"eSpeak NG did not start from {data_path} (answer {rate})")
     return library
+
+
+def own_data_folder(data_path: str, folder: str) -> Path:
+    """A folder of links to eSpeak NG's data, in which variants may be added; returns the place of the variants."""
+    variants = Path(folder) / "voices" / "!v"
+    variants.mkdir(parents=True)
+    source = Path(data_path)
+    for inside, own in (("", Path(folder)), ("voices", variants.parent), ("voices/!v", variants)):
+        for path in (source / inside).iterdir():
+            if not (own / path.name).exists():
+                (own / path.name).symlink_to(path)
+    return variants
 
 
 def list_accents(library: ctypes.CDLL, data_path: str) -> dict[str, str]:
@@ -96,6 +112,14 @@ def list_variants(data_path: str) -> dict[str, str]:
         gender = words[words.index("gender") + 1] if "gender" in words[:-1] else ""
         variants[path.name] = gender if gender in ("female", "male") else ""
     return variants
+
+
+def _with_timbre(request: dict[str, Any], variants: Path) -> dict[str, Any]:
+    """The request, its voice naming a variant file written for it where it brings a timbre."""
+    if not request.get("timbre"):
+        return request
+    (variants / _TIMBRE).write_text(f"language variant\n{request['timbre']}\n", encoding="utf-8")
+    return request | {"voice": f"{request['voice']}+{_TIMBRE}"}
 
 
 def _choose_voice(library: ctypes.CDLL, voice: str) -> None:
@@ -190,6 +214,12 @@ def _reply(stream: BinaryIO, head: dict[str, Any], body: bytes = b"") -> None:
 
 def main() -> int:
     """Serve requests until standard input ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _serve(folder)
+
+
+def _serve(folder: str) -> int:
+    """Serve requests, with eSpeak NG's data in the empty `folder`."""
     # Answers keep the real standard output for themselves; what the library prints goes to standard error.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -197,9 +227,9 @@ def main() -> int:
     try:
         import espeakng_loader
 
-        data_path = espeakng_loader.get_data_path()
-        library = load(espeakng_loader.get_library_path(), data_path)
-        accents, variants = list_accents(library, data_path), list_variants(data_path)
+        variants_path = own_data_folder(espeakng_loader.get_data_path(), folder)
+        library = load(espeakng_loader.get_library_path(), folder)
+        accents, variants = list_accents(library, folder), list_variants(folder)
     except (ImportError, OSError, RuntimeError, Failure) as error:
         _reply(out, {"error": str(error)})
         return 1
@@ -207,7 +237,7 @@ def main() -> int:
     _reply(out, {"version": version, "accents": accents, "variants": variants})
     for line in sys.stdin.buffer:
         try:
-            body = serve_in_child(library, json.loads(line))
+            body = serve_in_child(library, _with_timbre(json.loads(line), variants_path))
         except (Failure, OSError, ValueError) as error:
             _reply(out, {"error": str(error)})
         else:

@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,11 +29,18 @@ from iclal.progress import Bar
 ESPEAK_SAMPLE_RATE = 22_050
 _PROGRAM = Path(__file__).with_name("espeak_process.py")
 _RANGES = {"rate_wpm": (80, 450), "pitch": (0, 99), "pitch_range": (0, 99), "volume": (0, 200)}
+_TIMBRE_WORDS = (
+    "formant pitch flutter roughness voicing consonants breath breathw tone echo klatt intonation stressAmp".split()
+)
+_TIMBRE_LINE = re.compile(rf"({'|'.join(_TIMBRE_WORDS)})( -?\d+)+")
 
 
 @dataclass(frozen=True)
 class Voice:
-    """How something is spoken. `variant` is a speaker (`Espeak.variants()`), "" the accent's own."""
+    """How something is spoken. `variant` is a speaker (`Espeak.variants()`), "" the accent's own.
+
+    `timbre` is a speaker of one's own instead, as lines of eSpeak NG's variant files (`formant 1 90 100 120`).
+    """
 
     accent: str = "en-us"
     variant: str = ""
@@ -40,12 +48,21 @@ class Voice:
     pitch: int = 50
     pitch_range: int = 50
     volume: int = 100
+    timbre: str = ""
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if not isinstance(value, int) or not low <= value <= high:
                 raise SettingsError(f"{name} of a voice must be a whole number from {low} to {high}, found {value!r}")
+        if self.timbre and self.variant:
+            raise SettingsError(
+                f"a voice has a variant or a timbre of its own, not both: found variant {self.variant!r}"
+            )
+        for line in self.timbre.splitlines():
+            if not _TIMBRE_LINE.fullmatch(line):
+                known = ", ".join(_TIMBRE_WORDS)
+                raise SettingsError(f"a line of a timbre is one of {known} and numbers behind it, found {line!r}")
 
 
 @dataclass(frozen=True)
@@ -105,6 +122,7 @@ class Espeak:
         _refuse_control_characters(text)
         parameters = {name: getattr(voice, name) for name in _RANGES}
         request = {"do": "speak", "text": text, "voice": self._identifier(voice.accent, voice.variant), **parameters}
+        request["timbre"] = voice.timbre
         samples = np.frombuffer(self._ask(request), dtype="<i2").astype(np.float32) / 32768
         spoken = to_int16(resample(samples, ESPEAK_SAMPLE_RATE)).astype(np.float32) / 32768
         return Audio(spoken, source=f"spoken: {text[:60]}")
@@ -198,7 +216,7 @@ def _nearest(name: str, known: dict[str, str]) -> str:
 
 def speech_digest(speech: Speech, espeak_version: str) -> str:
     """The name of a spoken text in the cache: a function of text, voice and synthesiser."""
-    values = ["speech 2", espeak_version, speech.text, dataclasses.asdict(speech.voice)]
+    values = ["speech 3", espeak_version, speech.text, dataclasses.asdict(speech.voice)]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -30,13 +30,13 @@ STEPS_PER_POOL = 24
 ROW_TOKENS = (300, 1200)  # a row may pass its length by one document
 # How often which document is drawn. `several`: several questions about one clip.
 _KINDS = {
-    "transcript": 0.22,
-    "questions": 0.16,
-    "several": 0.17,
-    "summary": 0.23,
+    "transcript": 0.18,
+    "questions": 0.2,
+    "several": 0.24,
+    "summary": 0.19,
     "pattern": 0.06,
-    "labels": 0.08,
-    "voice": 0.08,
+    "labels": 0.06,
+    "voice": 0.07,
 }
 WORD_VALUES = {
     "colour": words.COLOURS,
@@ -115,6 +115,7 @@ class Pool:
         self.stage, self._part, self._taste = stage, part, taste
         self.passages = [self._passage(rng, f"{number}-{i}") for i in range(POOL_SIZE)]
         self.single = [p for p in self.passages if len(p.extra["frames"]) == 1]
+        self.competing = [p for p in self.passages if _compete(p)]
         self.rich = [p for p in self.passages if len(pattern.attributes_of(p)) >= 4]
         self.voiced = [p for p in self.passages if p.voice]
         self.label_words = names.name_list(40, "label", seed=rng.randrange(10**9))
@@ -133,6 +134,12 @@ class Pool:
             note = (rng.choice(values) if rng.random() < 0.8 else "" for values in voice.CANDIDATES.values())
             utterance = voices.with_note(utterance, *note)
         return utterance
+
+
+def _compete(passage: Utterance) -> bool:
+    """Whether sentences of one frame stand in the passage more than once: only a name tells their facts apart."""
+    frames = passage.extra["frames"]
+    return len(set(frames)) < len(frames)
 
 
 def _frequent_values(pool: list[Utterance], wanted: Mapping[str, Sequence[str]], least: int) -> dict[str, list[str]]:
@@ -177,6 +184,8 @@ def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[st
     if easy and kind != "labels":
         kind = rng.choice(("copy", "copy", "several", "transcript", "summary"))
     passages = pool.single if easy else pool.passages
+    if kind in ("questions", "several") and not easy and len(pool.competing) >= 100 and rng.random() < 0.5:
+        passages = pool.competing
     shots = rng.choices((0, 1, 2, 3, 4, 6, 8), (0.3, 0.15, 0.15, 0.1, 0.15, 0.05, 0.1))[0]
     if kind == "copy":
         passages = [_random_words(rng, i) for i in range(5)]

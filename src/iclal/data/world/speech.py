@@ -72,7 +72,8 @@ def _name_string(rng: random.Random, id: str, part: str) -> Utterance:
 def _cast(utterance: Utterance, casting: voices.Casting) -> Utterance:
     noted = voices.with_note(utterance, casting.speaker, casting.pace, casting.surroundings)
     extra = utterance.extra | {"voice": dataclasses.asdict(casting.voice)}
-    return dataclasses.replace(noted, speaker=f"{casting.voice.accent}+{casting.voice.variant}", extra=extra)
+    speaker = f"{casting.voice.accent}+{casting.voice.variant or 'drawn'}"
+    return dataclasses.replace(noted, speaker=speaker, extra=extra)
 
 
 def voice_of(utterance: Utterance) -> Voice:

@@ -25,6 +25,14 @@ WOMEN = tuple("f1 f2 f3 f5 Andrea Annie anika aunty grandma shelby steph steph2"
 TEST_MEN = ("m3", "Michael", "benjamin", "travis", "quincy", "mike2")
 TEST_WOMEN = ("f4", "belinda", "linda", "steph3")
 
+NAMED_SHARE = 0.5  # of the voices of other parts than the test; the rest is drawn
+# The range of a throat's formants beside eSpeak NG's own man, and of the low end of the pitch, in hertz.
+_THROATS = {
+    "man": ((0.88, 1.08), (60, 100)),
+    "woman": ((1.02, 1.2), (120, 180)),
+    "child": ((1.12, 1.3), (150, 200)),
+}
+
 SLOW_WPM, FAST_WPM = (105, 130), (195, 215)  # what the notes "slow" and "fast" mean, in words a minute
 EVEN_WPM = (140, 185)
 
@@ -39,6 +47,33 @@ class Casting:
     surroundings: str  # of words.SURROUNDINGS: whether noise is to be added
 
 
+def draw_timbre(rng: random.Random, speaker: str) -> str:
+    """A speaker whom nobody has heard, of that kind, for `Voice.timbre`: formants and, by chance, roughness and so on.
+
+    The named variants of a part are some dozens, and ears learn them by heart: what they mishear in new voices are
+    three of ten (docs/log.md). The test's voices are all named ones.
+    """
+    length, (low, high) = _THROATS[speaker]
+    scale, slope = rng.uniform(*length), rng.uniform(0.82, 1.02)
+    lines = [f"pitch {(base := rng.randint(low, high))} {round(base * rng.uniform(1.1, 1.7))}"]
+    for number in range(9):
+        frequency = 100 * scale * rng.uniform(0.92, 1.08)
+        height = 100 * slope**number * rng.uniform(0.75, 1.25)
+        lines.append(f"formant {number} {frequency:.0f} {height:.0f} {rng.uniform(60, 180):.0f}")
+    others = {
+        "flutter": (0.3, f"{rng.randint(1, 20)}"),
+        "roughness": (0.3, f"{rng.randint(0, 5)}"),
+        "voicing": (0.5, f"{rng.randint(60, 140)}"),
+        "consonants": (0.5, f"{rng.randint(50, 150)} {rng.randint(60, 140)}"),
+        "breath": (0.15, "0 " + " ".join(str(rng.randint(0, 10)) for _ in range(6))),
+        "tone": (0.4, " ".join(f"{hz} {rng.randint(10, 255)}" for hz in (100, 600, 1200, 2000, 3000))),
+        "echo": (0.2, f"{rng.randint(30, 140)} {rng.randint(3, 20)}"),
+        "klatt": (0.08, f"{rng.randint(1, 6)}"),
+        "intonation": (0.2, f"{rng.randint(1, 4)}"),
+    }
+    return "\n".join(lines + [f"{name} {value}" for name, (share, value) in others.items() if rng.random() < share])
+
+
 def cast(rng: random.Random, part: str, noisy_share: float = 0.3) -> Casting:
     """A voice of the part: the test's variants in any accent, its own among them; else the other variants."""
     test = part == "test"
@@ -51,8 +86,11 @@ def cast(rng: random.Random, part: str, noisy_share: float = 0.3) -> Casting:
         pitch = rng.randint(90, 99) if speaker == "child" else rng.randint(35, 65)
     pace = rng.choices((*words.PACES, ""), (0.25, 0.25, 0.5))[0]
     rate_wpm = rng.randint(*{"slow": SLOW_WPM, "fast": FAST_WPM, "": EVEN_WPM}[pace])
+    timbre = "" if test or rng.random() < NAMED_SHARE else draw_timbre(rng, speaker)
+    if timbre:
+        variant = ""
     surroundings = "noisy" if rng.random() < noisy_share else "quiet"
-    return Casting(Voice(accent, variant, rate_wpm, pitch), speaker, pace, surroundings)
+    return Casting(Voice(accent, variant, rate_wpm, pitch, timbre=timbre), speaker, pace, surroundings)
 
 
 def with_note(utterance: Utterance, speaker: str = "", pace: str = "", surroundings: str = "") -> Utterance:
