@@ -34,6 +34,14 @@ class DataSettings(Settings):
     max_seconds: float = Field(default=20.0, gt=0)  # longer clips are dropped and counted
     seed: int = 10
 
+    @model_validator(mode="after")
+    def _names_are_spoken(self) -> DataSettings:
+        if self.train is not None and self.names_share:
+            raise ValueError(
+                f"names_share {self.names_share} is of the spoken world's passages; {self.train} brings its own clips"
+            )
+        return self
+
 
 class TeacherSettings(Settings):
     """The prompts that the frozen model answers for `distillation`."""
