@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ SPEAK |= {"rate_wpm": 160, "volume": 100, "pitch": 50, "pitch_range": 50}  # typ
 def converse(requests: list[Any]) -> list[tuple[dict[str, Any], bytes]]:
     """What the program answers, the first answer aside."""
     lines = b"".join((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in requests)
-    result = subprocess.run([sys.executable, "-P", PROGRAM], input=lines, capture_output=True, timeout=60, check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-P", PROGRAM, folder]
+        result = subprocess.run(command, input=lines, capture_output=True, timeout=60, check=True)
     answers, rest = [], result.stdout
     while rest:
         line, _, rest = rest.partition(b"\n")
@@ -47,13 +50,15 @@ def test_bad_requests_are_answered_and_the_program_lives_on() -> None:
             {"do": "speak", "text": "yes"},
             SPEAK | {"do": "sing"},
             SPEAK | {"rate_wpm": "fast"},
+            [1],
+            {"do": "speak", "text": "yes", "timbre": "pitch 80 100"},
             SPEAK,
         ]
     )
     errors = [head.get("error") for head, _ in answers]
     assert errors[0] is None and errors[-1] is None
     assert answers[0][1] == answers[-1][1] and len(answers[0][1]) > 10_000
-    parts = ["", "no voice 'gmw/none'", "KeyError: 'voice'", "'sing'", "fast"]
+    parts = ["", "no voice 'gmw/none'", "KeyError: 'voice'", "'sing'", "fast", "found [1]", "a timbre needs a voice"]
     for error, expected in zip(errors[1:-1], parts, strict=True):
         assert error is not None and expected in error
 
@@ -81,9 +86,10 @@ def test_a_child_that_crashes_or_hangs_is_a_failure_with_the_text(monkeypatch: p
         serve_in_child(library, {"do": "stray", "text": "hello"})
 
 
-def test_the_program_imports_nothing_but_the_standard_library_and_the_loader() -> None:
+def test_the_program_imports_nothing_but_the_standard_library_and_the_loader(tmp_path: Path) -> None:
     code = (
-        "import runpy, sys; sys.stdin.close(); sys.stdin = type('', (), {'buffer': []})\n"
+        f"import runpy, sys; sys.argv[1:] = [{str(tmp_path)!r}]\n"
+        "sys.stdin.close(); sys.stdin = type('', (), {'buffer': []})\n"
         f"try: runpy.run_path({str(PROGRAM)!r}, run_name='__main__')\n"
         "except SystemExit: pass\n"
         "tops = {name.partition('.')[0] for name in sys.modules}\n"
@@ -98,8 +104,8 @@ def _with_site(code: str) -> str:
     return f"import sys; sys.path += {[path for path in sys.path if path]!r}\n{code}"
 
 
-def test_the_program_ends_with_its_input() -> None:
-    process = subprocess.Popen([sys.executable, "-P", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+def test_the_program_ends_with_its_input(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-P", PROGRAM, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None and process.stdout is not None
     assert process.stdout.readline()
     process.stdin.close()

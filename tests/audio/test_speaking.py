@@ -52,6 +52,7 @@ def test_an_utterance_made_alone_equals_the_same_in_a_run_bit_for_bit(espeak: Es
     with Espeak() as alone:  # in other processes too: breathy variants draw noise
         assert alone.speak(*items[29]).samples.tobytes() == run[29]
         breathy = [(Voice(variant=name), "yes") for name in ("f2", "Alicia", "whisper")]
+        breathy += [(Voice(timbre="flutter 20\nbreath 0 9 9 9\nklatt 3"), "yes")]
         assert [alone.speak(*item).samples.tobytes() for item in breathy] == [
             espeak.speak(*item).samples.tobytes() for item in breathy
         ]
@@ -69,9 +70,21 @@ def test_a_timbre_is_a_variant_of_ones_own_bit_for_bit(espeak: Espeak) -> None:
 
 
 def test_a_timbre_of_other_words_or_beside_a_variant_is_refused() -> None:
-    with pytest.raises(SettingsError, match="found 'language en'"):
-        Voice(timbre="formant 1 90 100 100\nlanguage en")
-    with pytest.raises(SettingsError, match="not both: found variant 'f2'"):
+    for line in (
+        "language en",
+        "pitch 80",
+        "formant 12 100 100 100",
+        "formant 1",
+        "echo 140",
+        "flutter x",
+        "",
+        "pitch 80  90",
+    ):
+        with pytest.raises(SettingsError, match=f"found {line!r}$"):
+            Voice(timbre=f"formant 1 90 100 100\n{line}")
+    with pytest.raises(SettingsError, match="must be text, found 5"):
+        Voice(timbre=5)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="not both: leave out 'f2'"):
         Voice(variant="f2", timbre="formant 1 90 100 100")
     assert speech_digest(Speech("a", Voice(timbre="pitch 80 100")), "1") != speech_digest(Speech("a", Voice()), "1")
 
@@ -139,12 +152,28 @@ def test_control_characters_are_refused(espeak: Espeak) -> None:
 
 def test_a_dead_program_is_a_typed_error() -> None:
     with Espeak() as espeak:
+        folder = Path(espeak._folder.name)
+        assert any(folder.iterdir())
         os.kill(espeak._process.pid, signal.SIGKILL)
         for _ in range(2):
             with pytest.raises(AudioError, match=r"the eSpeak NG program has ended \(exit -9\)"):
                 espeak.speak(Voice(), "yes")
     with pytest.raises(AudioError, match="this Espeak is closed"):
         espeak.speak(Voice(), "yes")
+    assert not folder.exists()
+
+
+def test_a_temporary_folder_of_too_long_a_path_is_an_error_that_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("a" * 160)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    with pytest.raises(AudioError, match="set TMPDIR to a shorter one"):
+        Espeak()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(AudioError, match="needs a folder for temporary files"):
+        Espeak()
 
 
 def test_without_the_package_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

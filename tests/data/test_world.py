@@ -262,12 +262,24 @@ def test_the_cast_says_what_is_heard() -> None:
         rate = casting.voice.rate_wpm
         low, high = {"slow": voices.SLOW_WPM, "fast": voices.FAST_WPM, "": voices.EVEN_WPM}[casting.pace]
         assert low <= rate <= high
-        if not casting.voice.timbre:
+        if casting.voice.timbre:
+            low, high = voices._THROATS[casting.speaker][1]
+            assert low <= int(casting.voice.timbre.split()[1]) <= high
+        else:
             assert (casting.voice.variant in voices.MEN) == (casting.speaker == "man")
         assert (casting.voice.pitch >= 90) == (casting.speaker == "child")
 
 
-def test_drawn_speakers_all_differ_and_speak_at_the_pitch_of_their_kind() -> None:
+def test_half_of_the_speakers_are_drawn_or_what_share_one_says() -> None:
+    def drawn(part: str, *shares: float) -> float:
+        rng = random.Random(2)
+        return sum(bool(voices.cast(rng, part, 0.3, *shares).voice.timbre) for _ in range(400)) / 400
+
+    assert 0.4 < drawn("ears") < 0.6
+    assert (drawn("ears", 0.0), drawn("ears", 1.0), drawn("test", 1.0)) == (0, 1, 0)
+
+
+def test_drawn_speakers_all_differ_and_have_the_pitch_of_their_kind() -> None:
     pitches = {"man": range(60, 101), "woman": range(120, 181), "child": range(150, 201)}
     with Espeak() as espeak:
         for speaker, pitch in pitches.items():
@@ -301,10 +313,12 @@ def test_spoken_passages_have_audio_notes_and_facts(spoken: list[Utterance]) -> 
     assert [u.id for u in spoken] == [f"ears-5-{i}" for i in range(8)]
     for utterance in spoken:
         voice = speech.voice_of(utterance)
-        assert utterance.speaker == f"{voice.accent}+{voice.variant or 'drawn'}"
+        assert utterance.speaker is not None
+        assert utterance.speaker.startswith(f"{voice.accent}+{voice.variant or 'drawn-'}")
         assert bool(voice.variant) != bool(voice.timbre)
         assert utterance.audio_path is not None and read_audio(utterance.audio_path).duration_seconds > 0.5
         assert utterance.voice is not None and utterance.facts["surroundings"] in utterance.voice
+    assert len({u.speaker for u in spoken}) >= len({speech.voice_of(u).timbre for u in spoken})
     strings = [u for u in spoken if u.extra["frames"] == ["digits"]]
     assert strings and all(set((u.text or "").rstrip(".").split()) <= set(words.DIGITS) for u in strings)
 

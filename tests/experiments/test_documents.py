@@ -122,12 +122,19 @@ def test_pool_holds_its_part_and_its_stage(pool: Pool) -> None:
     assert {names.name_part(word) for word in pool.label_words} == {("label", "train")}
 
 
-def test_competing_passages_say_the_same_kind_of_sentence_of_two_people(pool: Pool) -> None:
-    assert 100 < len(pool.competing) < 0.5 * len(pool.passages)
+def test_every_other_question_is_about_facts_that_compete(pool: Pool) -> None:
+    rng = random.Random(0)
+    assert 0.15 < len(pool.competing) / len(pool.passages) < 0.4
     for passage in pool.competing:
-        frames = passage.extra["frames"]
-        (_, most), *_ = Counter(frames).most_common(1)
-        assert most > 1 and len(passage.text.split(". ")) > 1, passage.text
+        frames = Counter(passage.extra["frames"])
+        assert max(frames.values()) > 1
+    competing = {passage.id for passage in pool.competing}
+    asked: list[str] = []
+    while len(asked) < 300:
+        kind, prompt = documents._draw_prompt(pool, rng, TEMPLATE)
+        if kind in ("questions", "several"):
+            asked += [piece.utterance.id for piece in prompt if isinstance(piece, Clip)][-1:]
+    assert 0.5 < sum(id in competing for id in asked) / len(asked) < 0.75
     assert not Pool(1, 0, Stage(0.0)).competing
 
 

@@ -4,8 +4,10 @@ It imports the standard library and `espeakng_loader` alone, never ICLAL: the sy
 its own (GPL), and must be forked from a small process. eSpeak NG gives other samples at each call within a process, but
 the same ones in every fresh process; so each request is served by a child forked from the initialised parent.
 
-Requests are JSON lines. The first answer comes unasked: `{"version", "accents", "variants"}` or `{"error"}`.
-Then for each request one JSON line: `{"bytes": n}` followed by n bytes, or `{"error": message}`.
+Its argument is an empty folder, the caller's to remove: eSpeak NG's data is linked into it, so that a speaker of one's
+own can stand among its variants. Requests are JSON lines. The first answer comes unasked: `{"version", "accents",
+"variants"}` or `{"error"}`. Then for each request one JSON line: `{"bytes": n}` followed by n bytes, or
+`{"error": message}`.
 
     {"do": "speak", "text", "voice", "timbre", "rate_wpm", "pitch", "pitch_range", "volume"}
                                                                                     -> int16 samples, mono, 22,050 Hz
@@ -21,7 +23,6 @@ import json
 import os
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,6 +31,7 @@ _DO_NOT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT
 _UTF8_WITH_PHONEMES = 0x1 | 0x100  # espeakCHARS_UTF8 | espeakPHONEMES
 _PARAMETERS = {"rate_wpm": 1, "volume": 2, "pitch": 3, "pitch_range": 4}  # espeak_PARAMETER
 _MAX_SECONDS_PER_REQUEST = 60
+_LONGEST_PATH = 159
 _TIMBRE = "timbre-of-request"  # a variant's name: its file is written anew for each request that brings one
 
 
@@ -61,7 +63,8 @@ def load(library_path: str, data_path: str) -> ctypes.CDLL:
     library.espeak_SetPhonemeTrace.argtypes = [ctypes.c_int, ctypes.c_void_p]
     rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data_path.encode(), _DO_NOT_EXIT)
     if rate != 22_050:
-        raise Failure(f"eSpeak NG did not start from {data_path} (answer {rate})")
+        told = ", whose path is too long for it: set TMPDIR to a shorter one" if len(data_path) > _LONGEST_PATH else ""
+        raise Failure(f"eSpeak NG did not start from {data_path} (answer {rate}){told}")
     return library
 
 
@@ -114,10 +117,14 @@ def list_variants(data_path: str) -> dict[str, str]:
     return variants
 
 
-def _with_timbre(request: dict[str, Any], variants: Path) -> dict[str, Any]:
+def _with_timbre(request: Any, variants: Path) -> dict[str, Any]:
     """The request, its voice naming a variant file written for it where it brings a timbre."""
+    if not isinstance(request, dict):
+        raise Failure(f"a request is a JSON object, found {request!r}")
     if not request.get("timbre"):
         return request
+    if "voice" not in request:
+        raise Failure("a timbre needs a voice")
     (variants / _TIMBRE).write_text(f"language variant\n{request['timbre']}\n", encoding="utf-8")
     return request | {"voice": f"{request['voice']}+{_TIMBRE}"}
 
@@ -212,14 +219,8 @@ def _reply(stream: BinaryIO, head: dict[str, Any], body: bytes = b"") -> None:
     stream.flush()
 
 
-def main() -> int:
-    """Serve requests until standard input ends."""
-    with tempfile.TemporaryDirectory() as folder:
-        return _serve(folder)
-
-
-def _serve(folder: str) -> int:
-    """Serve requests, with eSpeak NG's data in the empty `folder`."""
+def main(folder: str) -> int:
+    """Serve requests until standard input ends, with eSpeak NG's data linked into the empty `folder`."""
     # Answers keep the real standard output for themselves; what the library prints goes to standard error.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -246,4 +247,4 @@ def _serve(folder: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1]))

@@ -29,10 +29,21 @@ from iclal.progress import Bar
 ESPEAK_SAMPLE_RATE = 22_050
 _PROGRAM = Path(__file__).with_name("espeak_process.py")
 _RANGES = {"rate_wpm": (80, 450), "pitch": (0, 99), "pitch_range": (0, 99), "volume": (0, 200)}
-_TIMBRE_WORDS = (
-    "formant pitch flutter roughness voicing consonants breath breathw tone echo klatt intonation stressAmp".split()
-)
-_TIMBRE_LINE = re.compile(rf"({'|'.join(_TIMBRE_WORDS)})( -?\d+)+")
+# How many numbers stand behind a word of a variant file. eSpeak NG ignores a line with fewer in silence.
+_TIMBRE_NUMBERS = {
+    "formant": (4, 5),  # its number (0 to 8), then frequency, height, width and right width in percent
+    "pitch": (2, 2),
+    "flutter": (1, 1),
+    "roughness": (1, 1),
+    "voicing": (1, 1),
+    "consonants": (2, 2),
+    "breath": (1, 8),
+    "tone": (2, 12),
+    "echo": (2, 2),
+    "klatt": (1, 1),
+    "intonation": (1, 1),
+}
+_TIMBRE_LINE = re.compile(r"formant [0-8]( [0-9]{1,3}){3,4}|(?!formant)[a-zA-Z]+( [0-9]{1,4})+")
 
 
 @dataclass(frozen=True)
@@ -55,14 +66,16 @@ class Voice:
             value = getattr(self, name)
             if not isinstance(value, int) or not low <= value <= high:
                 raise SettingsError(f"{name} of a voice must be a whole number from {low} to {high}, found {value!r}")
+        if not isinstance(self.timbre, str):
+            raise SettingsError(f"timbre of a voice must be text, found {self.timbre!r}")
         if self.timbre and self.variant:
-            raise SettingsError(
-                f"a voice has a variant or a timbre of its own, not both: found variant {self.variant!r}"
-            )
-        for line in self.timbre.splitlines():
-            if not _TIMBRE_LINE.fullmatch(line):
-                known = ", ".join(_TIMBRE_WORDS)
-                raise SettingsError(f"a line of a timbre is one of {known} and numbers behind it, found {line!r}")
+            raise SettingsError(f"a voice has a variant or a timbre of its own, not both: leave out {self.variant!r}")
+        for line in self.timbre.split("\n") if self.timbre else ():
+            word, *numbers = line.split(" ")
+            least, most = _TIMBRE_NUMBERS.get(word, (0, -1))
+            if not (_TIMBRE_LINE.fullmatch(line) and least <= len(numbers) <= most):
+                known = ", ".join(f"{word} ({low} to {high})" for word, (low, high) in _TIMBRE_NUMBERS.items())
+                raise SettingsError(f"a line of a timbre is a word and its numbers, of {known}; found {line!r}")
 
 
 @dataclass(frozen=True)
@@ -87,10 +100,14 @@ class Espeak:
         if importlib.util.find_spec("espeakng_loader") is None:
             raise MissingError("speech synthesis needs eSpeak NG, which is not installed: pip install 'iclal[synth]'")
         self._lock = threading.Lock()
-        self._log = tempfile.TemporaryFile()
+        try:
+            self._log = tempfile.TemporaryFile()
+            self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        except OSError as error:
+            raise AudioError(f"speech synthesis needs a folder for temporary files: {error}") from error
         self._process = subprocess.Popen(
             # -P: the program's folder must not come first in its search path
-            [sys.executable, "-P", str(_PROGRAM)],
+            [sys.executable, "-P", str(_PROGRAM), self._folder.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -147,6 +164,7 @@ class Espeak:
             self._process.kill()
             self._process.wait()
         self._log.close()
+        self._folder.cleanup()
 
     def __enter__(self) -> Self:
         return self
@@ -216,7 +234,10 @@ def _nearest(name: str, known: dict[str, str]) -> str:
 
 def speech_digest(speech: Speech, espeak_version: str) -> str:
     """The name of a spoken text in the cache: a function of text, voice and synthesiser."""
-    values = ["speech 3", espeak_version, speech.text, dataclasses.asdict(speech.voice)]
+    voice = dataclasses.asdict(speech.voice)
+    if not speech.voice.timbre:
+        del voice["timbre"]
+    values = ["speech 2", espeak_version, speech.text, voice]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
 
 

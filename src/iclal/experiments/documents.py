@@ -137,7 +137,7 @@ class Pool:
 
 
 def _compete(passage: Utterance) -> bool:
-    """Whether sentences of one frame stand in the passage more than once: only a name tells their facts apart."""
+    """Whether sentences of one frame stand in the passage more than once, so that their facts are of the same kinds."""
     frames = passage.extra["frames"]
     return len(set(frames)) < len(frames)
 
@@ -184,7 +184,8 @@ def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[st
     if easy and kind != "labels":
         kind = rng.choice(("copy", "copy", "several", "transcript", "summary"))
     passages = pool.single if easy else pool.passages
-    if kind in ("questions", "several") and not easy and len(pool.competing) >= 100 and rng.random() < 0.5:
+    enough = len(pool.competing) >= len(pool.passages) / 15  # single sentences come first, and do not compete
+    if kind in ("questions", "several") and not easy and enough and rng.random() < 0.5:
         passages = pool.competing
     shots = rng.choices((0, 1, 2, 3, 4, 6, 8), (0.3, 0.15, 0.15, 0.1, 0.15, 0.05, 0.1))[0]
     if kind == "copy":

@@ -279,8 +279,8 @@ def check_speech(count: int = 64) -> dict[str, Recordings]:
 
     No test voice is heard here: the best checkpoint must not be chosen by the test.
     """
-    quiet = speech.speak_passages("ears", count, seed=2, taste=Taste((1, 3)), noisy_share=0.0)
-    noisy = speech.speak_passages("ears", count, seed=3, taste=Taste((1, 3)), noisy_share=1.0)
+    quiet = speech.speak_passages("ears", count, seed=2, taste=Taste((1, 3)), noisy_share=0.0, drawn_share=0.0)
+    noisy = speech.speak_passages("ears", count, seed=3, taste=Taste((1, 3)), noisy_share=1.0, drawn_share=0.0)
     return {"known_voices": Recordings(quiet), "noisy": Recordings(noisy)}
 
 

@@ -38,7 +38,8 @@ class DataSettings(Settings):
     def _names_are_spoken(self) -> DataSettings:
         if self.train is not None and self.names_share:
             raise ValueError(
-                f"names_share {self.names_share} is of the spoken world's passages; {self.train} brings its own clips"
+                f"names_share {self.names_share} is of the spoken world's passages; {self.train} brings its own clips: "
+                "leave one of the two out"
             )
         return self
 

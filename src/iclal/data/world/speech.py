@@ -29,13 +29,14 @@ def speak_passages(
     noisy_share: float = 0.3,
     digits_share: float = 0.1,
     names_share: float = 0.0,
+    drawn_share: float = voices.DRAWN_SHARE,
     folder: Path | None = None,
     progress: bool = True,
 ) -> list[Utterance]:
     """`count` utterances of a part with speech, voice notes and facts: a function of the arguments alone.
 
     `digits_share` of them are bare digit strings of two to six, `names_share` of them two to six names alone, as they
-    are trained on. `folder` is the speech cache's (default: the user's).
+    are trained on. `drawn_share` is `voices.cast`'s. `folder` is the speech cache's (default: the user's).
     Raises AudioError or MissingError as `iclal.audio.speaking`.
     """
     rng = random.Random(f"speech {part} {seed}")
@@ -49,7 +50,7 @@ def speak_passages(
             told = _name_string(rng, id, part)
         else:
             told = sentences.passage(rng, id, part, taste)
-        casting = voices.cast(rng, part, noisy_share)
+        casting = voices.cast(rng, part, noisy_share, drawn_share)
         utterances.append(_cast(told, casting))
         speeches.append(Speech(names.spoken_form(told.text or ""), casting.voice))
     workers = min(4, os.cpu_count() or 1)  # each a program of its own; more wait for this one
@@ -72,7 +73,9 @@ def _name_string(rng: random.Random, id: str, part: str) -> Utterance:
 def _cast(utterance: Utterance, casting: voices.Casting) -> Utterance:
     noted = voices.with_note(utterance, casting.speaker, casting.pace, casting.surroundings)
     extra = utterance.extra | {"voice": dataclasses.asdict(casting.voice)}
-    speaker = f"{casting.voice.accent}+{casting.voice.variant or 'drawn'}"
+    voice = casting.voice
+    drawn = f"drawn-{hashlib.sha256(voice.timbre.encode()).hexdigest()[:8]}"
+    speaker = f"{voice.accent}+{voice.variant or drawn}"
     return dataclasses.replace(noted, speaker=speaker, extra=extra)
 
 

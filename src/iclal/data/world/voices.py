@@ -25,8 +25,9 @@ WOMEN = tuple("f1 f2 f3 f5 Andrea Annie anika aunty grandma shelby steph steph2"
 TEST_MEN = ("m3", "Michael", "benjamin", "travis", "quincy", "mike2")
 TEST_WOMEN = ("f4", "belinda", "linda", "steph3")
 
-NAMED_SHARE = 0.5  # of the voices of other parts than the test; the rest is drawn
-# The range of a throat's formants beside eSpeak NG's own man, and of the low end of the pitch, in hertz.
+DRAWN_SHARE = 0.5  # of the voices of other parts than the test
+# Of a kind of speaker the formants, as a multiple of those of eSpeak NG's own man, and the low end of the pitch in
+# hertz (as it is at `Voice.pitch` 50).
 _THROATS = {
     "man": ((0.88, 1.08), (60, 100)),
     "woman": ((1.02, 1.2), (120, 180)),
@@ -48,14 +49,15 @@ class Casting:
 
 
 def draw_timbre(rng: random.Random, speaker: str) -> str:
-    """A speaker whom nobody has heard, of that kind, for `Voice.timbre`: formants and, by chance, roughness and so on.
+    """A speaker of that kind for `Voice.timbre`: formants, pitch and, by chance, roughness and so on.
 
-    The named variants of a part are some dozens, and ears learn them by heart: what they mishear in new voices are
-    three of ten (docs/log.md). The test's voices are all named ones.
+    eSpeak NG's named variants are some dozens, and ears learn them by heart: three of ten new voices made two thirds of
+    their errors (docs/log.md). The test's voices are all named ones.
     """
-    length, (low, high) = _THROATS[speaker]
-    scale, slope = rng.uniform(*length), rng.uniform(0.82, 1.02)
-    lines = [f"pitch {(base := rng.randint(low, high))} {round(base * rng.uniform(1.1, 1.7))}"]
+    scales, pitches_hz = _THROATS[speaker]
+    scale, slope = rng.uniform(*scales), rng.uniform(0.82, 1.02)
+    low_hz = rng.randint(*pitches_hz)
+    lines = [f"pitch {low_hz} {round(low_hz * rng.uniform(1.1, 1.7))}"]
     for number in range(9):
         frequency = 100 * scale * rng.uniform(0.92, 1.08)
         height = 100 * slope**number * rng.uniform(0.75, 1.25)
@@ -74,8 +76,10 @@ def draw_timbre(rng: random.Random, speaker: str) -> str:
     return "\n".join(lines + [f"{name} {value}" for name, (share, value) in others.items() if rng.random() < share])
 
 
-def cast(rng: random.Random, part: str, noisy_share: float = 0.3) -> Casting:
-    """A voice of the part: the test's variants in any accent, its own among them; else the other variants."""
+def cast(rng: random.Random, part: str, noisy_share: float = 0.3, drawn_share: float = DRAWN_SHARE) -> Casting:
+    """A voice of the part: the test's variants in any accent, its own among them; else the other variants, or a
+    speaker drawn for this passage alone (`drawn_share` of them).
+    """
     test = part == "test"
     accent = rng.choice((*ACCENTS, TEST_ACCENT, TEST_ACCENT)) if test else rng.choice(ACCENTS)
     speaker = rng.choices(words.SPEAKERS, (0.4, 0.35, 0.25))[0]
@@ -86,7 +90,7 @@ def cast(rng: random.Random, part: str, noisy_share: float = 0.3) -> Casting:
         pitch = rng.randint(90, 99) if speaker == "child" else rng.randint(35, 65)
     pace = rng.choices((*words.PACES, ""), (0.25, 0.25, 0.5))[0]
     rate_wpm = rng.randint(*{"slow": SLOW_WPM, "fast": FAST_WPM, "": EVEN_WPM}[pace])
-    timbre = "" if test or rng.random() < NAMED_SHARE else draw_timbre(rng, speaker)
+    timbre = "" if test or rng.random() < 1 - drawn_share else draw_timbre(rng, speaker)
     if timbre:
         variant = ""
     surroundings = "noisy" if rng.random() < noisy_share else "quiet"
