@@ -90,6 +90,24 @@ def test_no_test_voice_or_accent_is_heard_in_training(spoken: dict[str, Recordin
         assert voices.TEST_ACCENT not in {voice.accent for voice in heard}, name
 
 
+def test_no_drawn_speaker_is_a_voice_of_the_test() -> None:
+    espeakng_loader = pytest.importorskip("espeakng_loader", reason="eSpeak NG is an optional package")
+    files = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
+    tested = [frequencies((files / name).read_text(encoding="utf-8")) for name in sorted(TEST_VARIANTS)]
+    assert all(len(own) >= 5 for own in tested)
+    rng = Random(0)
+    for number in range(6000):
+        drawn = frequencies(voices.draw_timbre(rng, sentences.words.SPEAKERS[number % 3]))
+        for own in tested:
+            farthest = max(abs(drawn[formant] / percent - 1) for formant, percent in own.items())
+            assert farthest > 0.01, (number, drawn, own)
+
+
+def frequencies(variant: str) -> dict[int, int]:
+    """Percent of eSpeak NG's own, by formant."""
+    return {int(formant): int(percent) for formant, percent in re.findall(r"^formant +(\d) +(\d+)", variant, re.M)}
+
+
 @pytest.mark.slow
 def test_no_test_sentence_or_name_is_heard_in_training(spoken: dict[str, Recordings]) -> None:
     for name, recordings in spoken.items():
