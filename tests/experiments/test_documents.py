@@ -6,6 +6,7 @@ import difflib
 import math
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -136,6 +137,22 @@ def test_every_other_question_is_about_facts_that_compete(pool: Pool) -> None:
             asked += [piece.utterance.id for piece in prompt if isinstance(piece, Clip)][-1:]
     assert 0.5 < sum(id in competing for id in asked) / len(asked) < 0.75
     assert not Pool(1, 0, Stage(0.0)).competing
+
+
+@pytest.mark.parametrize("task", [transcript, questions, summary, pattern])
+def test_a_reworded_instruction_begins_and_ends_as_known_ones_do_and_is_none_of_the_tests(task: Any) -> None:
+    rng = random.Random(0)
+    made = {documents._reworded(rng, task) for _ in range(2000)}
+    assert len(made) > 20 and not made & set(task.HELD_OUT_INSTRUCTIONS)
+    for wording in made:
+        said = wording.split()
+        assert len(said) >= 4
+        cuts = [(" ".join(said[:i]), " ".join(said[i:])) for i in range(1, len(said) + 1)]
+        assert any(
+            any(known.startswith(begun) for known in task.INSTRUCTIONS)
+            and any(known.endswith(ended) for known in task.INSTRUCTIONS)
+            for begun, ended in cuts
+        ), wording
 
 
 def test_every_kind_is_drawn_late_and_easy_ones_come_first(pool: Pool) -> None:

@@ -11,7 +11,7 @@ import dataclasses
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from iclal.data.demonstrations import draw, query, seeded
 from iclal.data.manifest import Utterance
@@ -38,6 +38,9 @@ _KINDS = {
     "labels": 0.06,
     "voice": 0.07,
 }
+_WORDED = {"copy": transcript, "transcript": transcript, "questions": questions, "summary": summary, "pattern": pattern}
+REWORDED_SHARE = 0.3  # of their instructions, and of those of several questions
+_LEAST_WORDS = 4  # of such an instruction: "the speech" could ask for anything
 WORD_VALUES = {
     "colour": words.COLOURS,
     "place": words.PLACES,
@@ -216,8 +219,23 @@ def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[st
             episode, shots = voice.bound_episode(rng, pool.label_words, pool.voice_values), rng.choice((4, 6, 8))
         else:
             episode = voice.episode(rng)
+    if kind in _WORDED and rng.random() < REWORDED_SHARE:
+        episode = dataclasses.replace(episode, instruction=_reworded(rng, _WORDED[kind]))
     prompt = solved(episode, passages, shots, rng, template)
     return kind, prompt if episode.attribute is None else _bound(prompt, episode.attribute)
+
+
+def _reworded(rng: random.Random, task: Any) -> str:
+    """The beginning of one of the task's wordings and the end of another, so that it is known by more than those.
+
+    Never one that is held out for the test.
+    """
+    while True:
+        begun, ended = (rng.choice(task.INSTRUCTIONS).split() for _ in range(2))
+        words_of_both = begun[: rng.randint(1, len(begun))] + ended[rng.randint(0, len(ended) - 1) :]
+        wording = " ".join(words_of_both)
+        if len(words_of_both) >= _LEAST_WORDS and wording not in task.HELD_OUT_INSTRUCTIONS:
+            return wording
 
 
 def _bound(prompt: Prompt, attribute: str) -> Prompt:
@@ -277,7 +295,8 @@ def _several_questions(rng: random.Random, passage: Utterance, template: Templat
     """Several questions about one clip: more answers for the same tokens of context."""
     asked = list(passage.questions)
     rng.shuffle(asked)
-    pieces: list = [Text(rng.choice(questions.INSTRUCTIONS) + template.end)] if rng.random() < 0.75 else []
+    wording = _reworded(rng, questions) if rng.random() < REWORDED_SHARE else rng.choice(questions.INSTRUCTIONS)
+    pieces: list = [Text(wording + template.end)] if rng.random() < 0.75 else []
     pieces += [Text(template.clip_cue), Clip(passage), Text(template.end)]
     hints = _told_values(passage)
     for question in asked[:6]:
