@@ -187,7 +187,7 @@ def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[st
     if easy and kind != "labels":
         kind = rng.choice(("copy", "copy", "several", "transcript", "summary"))
     passages = pool.single if easy else pool.passages
-    enough = len(pool.competing) >= len(pool.passages) / 15  # single sentences come first, and do not compete
+    enough = len(pool.competing) >= len(pool.passages) / 15  # early passages are single sentences
     if kind in ("questions", "several") and not easy and enough and rng.random() < 0.5:
         passages = pool.competing
     shots = rng.choices((0, 1, 2, 3, 4, 6, 8), (0.3, 0.15, 0.15, 0.1, 0.15, 0.05, 0.1))[0]

@@ -303,14 +303,18 @@ def exact_answers(model: OPTForCausalLM, checks: dict[str, list[Document]]) -> d
 
 
 def measure(recipe: LanguageModelRecipe, checkpoint: Path, count: int = 400) -> dict[str, dict[str, float]]:
-    """Exact answers of a checkpoint: plain, and behind 1,000 tokens of filler."""
-    tokenizer = world_tokenizer(recipe.template)
-    model = build(recipe, tokenizer)
+    """Exact answers of a checkpoint, as `measure_network`."""
+    model = build(recipe, world_tokenizer(recipe.template))
     load_weights(checkpoint, model)
-    tokenize = Tokenize(tokenizer)
+    return measure_network(model, recipe.template, count)
+
+
+def measure_network(model: OPTForCausalLM, template: Template, count: int = 400) -> dict[str, dict[str, float]]:
+    """Exact answers of a network in float32: plain, and a quarter as many behind 1,000 tokens of filler."""
+    tokenize = Tokenize(world_tokenizer(template))
     with torch.no_grad():
-        plain = exact_answers(model.eval(), check_documents(recipe.template, tokenize, count))
-        behind = check_documents(recipe.template, tokenize, max(1, count // 4), filler_tokens=1000)
+        plain = exact_answers(model.eval(), check_documents(template, tokenize, count))
+        behind = check_documents(template, tokenize, max(1, count // 4), filler_tokens=1000)
         return {"plain": plain, "behind_filler": exact_answers(model, behind)}
 
 
