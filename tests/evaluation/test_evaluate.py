@@ -16,7 +16,9 @@ from model_builders import build_model
 from iclal.audio.reading import Audio
 from iclal.data.manifest import Utterance
 from iclal.data.prompt import Prompt, Text
+from iclal.data.tasks import questions
 from iclal.errors import DataError, PromptError, SettingsError
+from iclal.evaluation.blocks import Cell
 from iclal.evaluation.evaluate import (
     Evaluation,
     EvaluationSettings,
@@ -31,6 +33,7 @@ from iclal.evaluation.records import label, merge_meta, merge_rows, write_evalua
 from iclal.evaluation.report.report import read_report
 from iclal.evaluation.report.rows import check_rows
 from iclal.evaluation.score import TranscriptScore, score_files
+from iclal.experiments.conditions import held_out
 from iclal.model.connector import LinearSettings, Prefixes
 from iclal.model.inference import Answer
 from iclal.model.model import ICLAL
@@ -222,6 +225,16 @@ def test_a_published_grid_needs_the_zero_shot_control_before_anything_is_heard(m
 def test_an_unknown_input_is_refused_with_the_known_ones() -> None:
     with pytest.raises(SettingsError, match=r"unknown inputs \['audoi'\]; known are audio, ceiling"):
         EvaluationSettings.build({"inputs": ["audoi"]})
+
+
+def test_answers_to_a_wording_that_training_does_not_know_are_told_apart(model: ICLAL) -> None:
+    settings = EvaluationSettings(queries=32, max_new_tokens=3, clips=0, inputs=("audio",))
+    cells = [Cell("questions", 0, held_out(questions))]
+    found = evaluate(model, cells, pools(), hear, settings, progress=False)
+    for wording, own in (("known", questions.INSTRUCTIONS), ("held-out", questions.HELD_OUT_INSTRUCTIONS)):
+        asked = [outcome for outcome in found.outcomes if outcome.asked.instruction in own]
+        (row,) = [r for r in found.rows if r["condition"] == f"wording={wording}" and r["metric"] == "exact"]
+        assert row["n"] == len(asked) > 0
 
 
 def test_break_downs_given_by_the_caller_stand_in_every_task(model: ICLAL) -> None:

@@ -170,7 +170,11 @@ def test_an_unknown_grid_is_refused_with_the_known_ones() -> None:
 @pytest.mark.parametrize("task", [transcript, questions, summary, pattern])
 def test_half_the_published_wordings_may_be_new_and_all_are_used(task: ModuleType) -> None:
     make, rng = held_out(task), Random(3)
-    used = Counter(make(rng).instruction for _ in range(600))
+    episodes = [make(rng) for _ in range(600)]
+    used = Counter(episode.instruction for episode in episodes)
+    held_out_of_training = {episode.instruction for episode in episodes if episode.wording == "held-out"}
+    assert held_out_of_training == {*task.HELD_OUT_INSTRUCTIONS}
+    assert {episode.wording for episode in episodes} == {"known", "held-out"}
     assert set(used) == {*task.INSTRUCTIONS, *task.HELD_OUT_INSTRUCTIONS}
     assert not {*task.INSTRUCTIONS} & {*task.HELD_OUT_INSTRUCTIONS}
     assert min(used.values()) > 600 / len(used) / 2

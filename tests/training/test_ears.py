@@ -388,8 +388,12 @@ def test_every_recipe_of_the_package_is_valid_and_says_what_it_is_for() -> None:
 def test_recipes_that_contradict_themselves_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"no recipe 'nought'.*one of"):
         read_recipe("nought")
-    with pytest.raises(SettingsError, match=r"names_share 0\.3 is of the spoken world's passages; own\.jsonl brings"):
-        read_recipe("ctc-align", ("data.train=own.jsonl", "data.names_share=0.3"))
+    own = ("data.train=own.jsonl", "data.passages=null")
+    with pytest.raises(SettingsError, match=r"names_share 0\.3, silence_around 500, human data: .*; own\.jsonl brings"):
+        read_recipe("ctc-align", (*own, "data.names_share=0.3"))
+    with pytest.raises(SettingsError, match=r"human data: only beside the spoken world's passages; own\.jsonl"):
+        read_recipe("ctc", own)
+    assert read_recipe("ctc", (*own, "data.human=null")).data.human is None
     with pytest.raises(SettingsError, match="transcription_instruction is needed"):
         EarsRecipe.build({"objectives": {"alignment": 1.0}})
     with pytest.raises(SettingsError, match="trains without an instruction"):

@@ -131,7 +131,8 @@ def evaluate(
         cells: the grid. With all inputs, each task must have a cell without demonstrations: the control of the others.
         hear: the recording of an utterance, the same samples at each call.
         conditions: break-downs ("voice=...", "names=unseen") that an utterance counts in, in every task; by default
-            `describe_utterance`'s for transcripts. Kind of question, ways and closed set of answers are added.
+            `describe_utterance`'s for transcripts. Kind of question, ways, closed set of answers and wording are
+            added.
         progress: a bar with the time left on a terminal's stderr.
 
     Raises:

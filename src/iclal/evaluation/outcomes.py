@@ -115,7 +115,7 @@ def describe_utterance(utterance: Utterance) -> list[str]:
 
 
 def describe_item(episode: Episode, item: Item) -> list[str]:
-    """The break-downs that follow from what is asked: kind of question, number of ways, closed set of answers."""
+    """The break-downs that follow from what is asked: kind of question, ways, closed set of answers, wording."""
     question = asked_question(item)
     kind = None if question is None else kind_of(question, item.clip)
     found = [] if kind is None else [f"kind={kind}"]
@@ -123,6 +123,8 @@ def describe_item(episode: Episode, item: Item) -> list[str]:
         found.append(f"ways={len(episode.groups)}")
     elif episode.candidates:
         found.append(f"among={'/'.join(episode.candidates)}")
+    if episode.wording:
+        found.append(f"wording={episode.wording}")
     return found
 
 

@@ -80,8 +80,14 @@ def evaluate_all(
 
 
 def held_out(task: Any) -> Callable[[Random], Episode]:
-    """Episodes in the wordings that training knows and the ones it does not, by turns."""
-    return lambda rng: task.episode(rng, task.INSTRUCTIONS + task.HELD_OUT_INSTRUCTIONS)
+    """Episodes in the wordings that training knows and the ones it does not, at random, told apart in the rows."""
+
+    def make(rng: Random) -> Episode:
+        episode = task.episode(rng, task.INSTRUCTIONS + task.HELD_OUT_INSTRUCTIONS)
+        is_known = episode.instruction in task.INSTRUCTIONS
+        return dataclasses.replace(episode, wording="known" if is_known else "held-out")
+
+    return make
 
 
 def own_conditions(manifest: Path, grid: str) -> list[Condition]:

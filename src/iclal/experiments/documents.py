@@ -228,13 +228,13 @@ def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[st
 def _reworded(rng: random.Random, task: Any) -> str:
     """The beginning of one of the task's wordings and the end of another, so that it is known by more than those.
 
-    Never one that is held out for the test.
+    Never one that holds a wording kept for the test.
     """
     while True:
         begun, ended = (rng.choice(task.INSTRUCTIONS).split() for _ in range(2))
         words_of_both = begun[: rng.randint(1, len(begun))] + ended[rng.randint(0, len(ended) - 1) :]
         wording = " ".join(words_of_both)
-        if len(words_of_both) >= _LEAST_WORDS and wording not in task.HELD_OUT_INSTRUCTIONS:
+        if len(words_of_both) >= _LEAST_WORDS and not any(held in wording for held in task.HELD_OUT_INSTRUCTIONS):
             return wording
 
 

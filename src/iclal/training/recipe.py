@@ -35,11 +35,13 @@ class DataSettings(Settings):
     seed: int = 10
 
     @model_validator(mode="after")
-    def _names_are_spoken(self) -> DataSettings:
-        if self.train is not None and self.names_share:
+    def _a_manifest_stands_alone(self) -> DataSettings:
+        of_world = {"names_share": self.names_share, "silence_around": self.silence_around, "human": self.human}
+        asked = ", ".join(f"{key} {value}" for key, value in of_world.items() if value)
+        if self.train is not None and self.passages is None and asked:
             raise ValueError(
-                f"names_share {self.names_share} is of the spoken world's passages; {self.train} brings its own clips: "
-                "leave one of the two out"
+                f"{asked}: only beside the spoken world's passages; {self.train} brings its own clips: set what is "
+                "named to null or 0"
             )
         return self
 

@@ -16,7 +16,7 @@ class Episode:
 
     `solve` gives the clip with its answer, or None where the utterance lacks what the task needs. `group` tells which
     answers must be demonstrated equally often (bindings of arbitrary words), and `attribute` whose values they are
-    bound to; None where any demonstration will do.
+    bound to; None where any demonstration will do. `wording` says how well the instruction is known, e.g. "held-out".
     """
 
     task: str
@@ -26,3 +26,4 @@ class Episode:
     group: Callable[[Utterance], str | None] | None = None
     attribute: str | None = None
     candidates: tuple[str, ...] | None = None
+    wording: str | None = None

@@ -15,7 +15,7 @@ INSTRUCTIONS = (
     "reply to the question about the speech",
     "what is the answer to the question",
 )
-HELD_OUT_INSTRUCTIONS = ("listen and reply to the question", "give the answer to the question about the speech")
+HELD_OUT_INSTRUCTIONS = ("listen to the speech and answer the question", "say what the answer to the question is")
 
 
 def episode(rng: random.Random, instructions: tuple[str, ...] = INSTRUCTIONS) -> Episode:

@@ -15,7 +15,7 @@ INSTRUCTIONS = (
     "summarise what is said in a few words",
     "write short notes of the speech",
 )
-HELD_OUT_INSTRUCTIONS = ("give the main points of the speech", "write a short summary")
+HELD_OUT_INSTRUCTIONS = ("say in a few words what is said", "what are the main points of the speech")
 
 
 def episode(rng: random.Random, instructions: tuple[str, ...] = INSTRUCTIONS) -> Episode:

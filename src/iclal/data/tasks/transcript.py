@@ -15,7 +15,7 @@ INSTRUCTIONS = (
     "give the exact words of the speaker",
     "repeat the speech word for word",
 )
-HELD_OUT_INSTRUCTIONS = ("write the words of the speaker", "type what you hear word for word")
+HELD_OUT_INSTRUCTIONS = ("give the words that you hear", "what are the words of the speech")
 
 
 def episode(rng: random.Random, instructions: tuple[str, ...] = INSTRUCTIONS) -> Episode:
