@@ -79,6 +79,8 @@ def test_a_timbre_of_other_words_or_beside_a_variant_is_refused() -> None:
         "flutter x",
         "",
         "pitch 80  90",
+        "pitch -80 90",
+        "stressAdd 10 -20",
     ):
         with pytest.raises(SettingsError, match=f"found {line!r}$"):
             Voice(timbre=f"formant 1 90 100 100\n{line}")

@@ -280,7 +280,7 @@ def test_half_of_the_speakers_are_drawn_or_what_share_one_says() -> None:
 
 
 def test_drawn_speakers_all_differ_and_have_the_pitch_of_their_kind() -> None:
-    pitches = {"man": range(60, 101), "woman": range(120, 181), "child": range(150, 201)}
+    pitches = {"man": range(60, 101), "woman": range(120, 181), "child": range(125, 191)}
     with Espeak() as espeak:
         for speaker, pitch in pitches.items():
             drawn = [voices.draw_timbre(random.Random(seed), speaker) for seed in range(50)]

@@ -31,7 +31,7 @@ _PROGRAM = Path(__file__).with_name("espeak_process.py")
 _RANGES = {"rate_wpm": (80, 450), "pitch": (0, 99), "pitch_range": (0, 99), "volume": (0, 200)}
 # How many numbers stand behind a word of a variant file. eSpeak NG ignores a line with fewer in silence.
 _TIMBRE_NUMBERS = {
-    "formant": (4, 5),  # its number (0 to 8), then frequency, height, width and right width in percent
+    "formant": (4, 5),  # its number (0 to 8), then frequency, height and width in percent, and hertz to be added
     "pitch": (2, 2),
     "flutter": (1, 1),
     "roughness": (1, 1),
@@ -42,8 +42,13 @@ _TIMBRE_NUMBERS = {
     "echo": (2, 2),
     "klatt": (1, 1),
     "intonation": (1, 1),
+    "stressAdd": (8, 8),
+    "stressAmp": (8, 8),
 }
-_TIMBRE_LINE = re.compile(r"formant [0-8]( [0-9]{1,3}){3,4}|(?!formant)[a-zA-Z]+( [0-9]{1,4})+")
+_TIMBRE_LINE = re.compile(
+    r"formant [0-8]( [0-9]{1,3}){3}( -?[0-9]{1,3})?|stressAdd( -?[0-9]{1,3})+"
+    r"|(?!formant|stressAdd)[a-zA-Z]+( [0-9]{1,4})+"
+)
 
 
 @dataclass(frozen=True)
