@@ -102,7 +102,7 @@ def test_hints_are_read_two_thirds_up_the_layers_as_the_last_layer_is_read() -> 
     assert found.count == without.count
 
 
-def test_checks_count_the_last_answer_alone_and_hold_the_tests_sentences() -> None:
+def test_checks_count_the_last_answer_alone_and_are_the_same_behind_filler() -> None:
     tokenizer = world_tokenizer()
     checks = language_model.check_documents(Template(), Tokenize(tokenizer), count=4)
     assert {"transcript-0", "pattern-1", "labels-4x2", "questions-0-several*"} <= set(checks)
@@ -112,6 +112,10 @@ def test_checks_count_the_last_answer_alone_and_hold_the_tests_sentences() -> No
             assert weighed and weighed == list(range(weighed[0], len(document.ids))), name
             text = tokenizer.decode(document.ids[weighed[0] :])
             assert text.endswith("\n") and text.count("\n") == 1
+    behind = language_model.check_documents(Template(), Tokenize(tokenizer), count=2, filler_tokens=50)
+    for name, found in behind.items():
+        for filled, plain in zip(found, checks[name][:2], strict=True):
+            assert filled.ids[-len(plain.ids) + 1 :] == plain.ids[1:] and len(filled.ids) >= len(plain.ids) + 50
 
 
 def test_exact_answers_need_every_token() -> None:

@@ -224,9 +224,10 @@ def _loss(model: OPTForCausalLM, batch: TokenBatch) -> StepLoss:
 def check_documents(
     template: Template, tokenize: Tokenize, count: int = 64, filler_tokens: int = 0
 ) -> dict[str, list[Document]]:
-    """Documents of the test's sentences, by task and shots; only the query's answer counts. `*`: unseen names.
+    """Documents of the ears' sentences, by task and shots; only the query's answer counts. `*`: unseen names.
 
-    With `filler_tokens` that many tokens of other passages stand in front of each.
+    The language model has never read these sentences, and is not chosen by the test's. With `filler_tokens` that many
+    tokens of other passages stand in front of each of the same documents.
     """
     checks: dict[str, list[Document]] = {}
     for part in ("train", "test"):
@@ -251,6 +252,7 @@ def check_documents(
             rng = seeded("check", name, part)
             drawn = [documents.solved(episode(rng), passages, shots, rng, template) for _ in range(count)]
             if filler_tokens:
+                rng = seeded("filler", name, part)
                 drawn = [(filler(pool.passages, rng, filler_tokens, template, tokenize), *prompt) for prompt in drawn]
             found = [tokenize.document(fill(prompt, read_transcript), name) for prompt in drawn]
             checks[name + ("*" if part == "test" else "")] = [_last_answer(document) for document in found]
@@ -273,7 +275,7 @@ def _binding(pool: Pool, label_words: tuple[str, ...], ways: int) -> Callable[[r
 
 def _check_pool(name_part: str) -> Pool:
     taste = sentences.Taste((1, 4), name_part=name_part)
-    return Pool(0, 0, Stage(1.0), part="test", taste=taste)
+    return Pool(0, 0, Stage(1.0), part="ears", taste=taste)
 
 
 def _last_answer(document: Document) -> Document:
@@ -310,12 +312,16 @@ def measure(recipe: LanguageModelRecipe, checkpoint: Path, count: int = 400) -> 
 
 
 def measure_network(model: OPTForCausalLM, template: Template, count: int = 400) -> dict[str, dict[str, float]]:
-    """Exact answers of a network in float32: plain, and a quarter as many behind 1,000 tokens of filler."""
+    """Exact answers of a network in float32; and of a quarter of the documents alone and behind 1,000 filler tokens."""
     tokenize = Tokenize(world_tokenizer(template))
+    fewer = max(1, count // 4)
+    asked = {
+        "plain": check_documents(template, tokenize, count),
+        "without_filler": check_documents(template, tokenize, fewer),
+        "behind_filler": check_documents(template, tokenize, fewer, filler_tokens=1000),
+    }
     with torch.no_grad():
-        plain = exact_answers(model.eval(), check_documents(template, tokenize, count))
-        behind = check_documents(template, tokenize, max(1, count // 4), filler_tokens=1000)
-        return {"plain": plain, "behind_filler": exact_answers(model, behind)}
+        return {name: exact_answers(model.eval(), checks) for name, checks in asked.items()}
 
 
 def export(recipe: LanguageModelRecipe, checkpoint: Path, folder: Path) -> None:
