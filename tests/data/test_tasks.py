@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 from collections import Counter
@@ -85,6 +86,17 @@ def test_one_demonstration_identifies_the_pattern() -> None:
         assert pattern.episode(rng, attributes=found).solve(item.clip, rng) == item
         patterns.append(found)
     assert {len(found) for found in patterns} == {1, 2} and len(set(patterns)) > 25
+
+
+def test_another_pattern_is_one_and_the_same_for_clips_that_have_what_it_reports() -> None:
+    rng = random.Random(5)
+    for _ in range(50):
+        episode = pattern.episode(rng)
+        (item,) = draw(episode, POOL, 1, rng)
+        assert episode.solve_otherwise is not None
+        others = [episode.solve_otherwise(FULL, rng), episode.solve_otherwise(dataclasses.replace(FULL, id="b"), rng)]
+        (other,) = {possible_patterns(FULL, found.answer)[0] for found in others if found is not None}
+        assert other not in possible_patterns(item.clip, item.answer)
 
 
 def test_the_clip_alone_does_not_tell_the_pattern() -> None:

@@ -64,13 +64,26 @@ def test_open_answers_go_round_and_a_single_one_comes_from_the_pool(shots: int) 
     given = pools()
     for seed in range(10):
         rng = Random(seed)
-        episode = pattern.episode(rng, attributes=("who",))
+        episode = Episode("who", "say who it is", pattern.episode(rng, attributes=("who",)).solve)
         shown = draw(episode, given.demonstrations, shots, rng)
         wrong = wrong_labels(episode, shown, given.demonstrations, rng)
         assert wrong is not None and len(wrong) == shots
         assert all(other.answer != right.answer for right, other in zip(shown, wrong, strict=True))
         if shots > 1 and len({item.answer for item in shown}) == shots:
             assert sorted(item.answer for item in wrong) == sorted(item.answer for item in shown)
+
+
+def test_demonstrations_of_a_pattern_are_answered_by_another_one() -> None:
+    given = pools()
+    for seed in range(20):
+        rng = Random(seed)
+        episode = pattern.episode(rng, attributes=("who",))
+        shown = draw(episode, given.demonstrations, 2, rng)
+        wrong = wrong_labels(episode, shown, given.demonstrations, rng)
+        assert wrong is not None and [item.clip for item in wrong] == [item.clip for item in shown]
+        for right, other in zip(shown, wrong, strict=True):
+            assert set(other.answer.split()) <= set(pattern.attributes_of(right.clip).values())
+            assert other.answer != right.answer
 
 
 def test_too_many_like_answers_are_filled_up_from_the_pool() -> None:

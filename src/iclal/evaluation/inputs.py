@@ -195,15 +195,19 @@ class Slots:
 def wrong_labels(episode: Episode, items: Sequence[Item], pool: Sequence[Utterance], rng: Random) -> list[Item] | None:
     """Demonstrations with wrong answers, none of them its own.
 
-    Where answers come from a closed set, its members are exchanged in the same way in every demonstration; else the
-    answers go round among the demonstrations, and where that leaves one right (one shot, or too many alike) it gets
-    the answer of another item of the pool. None where no other answer can be found.
+    Where answers come from a closed set, its members are exchanged in the same way in every demonstration; where the
+    task can be done in another way, e.g. by another pattern, all are answered so. Else the answers go round among the
+    demonstrations, and where that leaves one right (one shot, or too many alike) it gets the answer of another item of
+    the pool. None where no other answer can be found.
     """
     closed = episode.groups or episode.candidates or ()
     if len(closed) > 1 and all(item.answer in closed for item in items):
         order = rng.sample(closed, len(closed))
         wrong = dict(zip(order, order[1:] + order[:1], strict=True))
         return [dataclasses.replace(item, answer=wrong[item.answer]) for item in items]
+    if episode.solve_otherwise is not None:
+        found = [episode.solve_otherwise(item.clip, rng) for item in items]
+        return [item for item in found if item is not None] if None not in found else None
     changed = []
     for item, answer in zip(items, _go_round([item.answer for item in items], rng), strict=True):
         other = answer if not exact_match(answer, item.answer) else _another_answer(episode, item, pool, rng)

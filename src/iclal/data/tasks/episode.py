@@ -5,25 +5,30 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from iclal.data.manifest import Utterance
 from iclal.data.prompt import Item
+
+Solve: TypeAlias = Callable[[Utterance, random.Random], Item | None]
 
 
 @dataclass(frozen=True)
 class Episode:
     """What is asked of a clip and how its right answer is found.
 
-    `solve` gives the clip with its answer, or None where the utterance lacks what the task needs. `group` tells which
-    answers must be demonstrated equally often (bindings of arbitrary words), and `attribute` whose values they are
-    bound to; None where any demonstration will do. `wording` says how well the instruction is known, e.g. "held-out".
+    `solve` gives the clip with its answer, or None where the utterance lacks what the task needs; `solve_otherwise`
+    answers as another episode of the task would, for demonstrations that are to mislead. `group` tells which answers
+    must be demonstrated equally often (bindings of arbitrary words), and `attribute` whose values they are bound to;
+    None where any demonstration will do. `wording` says how well the instruction is known, e.g. "held-out".
     """
 
     task: str
     instruction: str
-    solve: Callable[[Utterance, random.Random], Item | None]
+    solve: Solve
     groups: tuple[str, ...] = ()
     group: Callable[[Utterance], str | None] | None = None
     attribute: str | None = None
     candidates: tuple[str, ...] | None = None
+    solve_otherwise: Solve | None = None
     wording: str | None = None

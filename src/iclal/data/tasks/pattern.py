@@ -5,6 +5,7 @@ Needs `facts`. Values of different attributes are different words, so a single d
 
 from __future__ import annotations
 
+import itertools
 import random
 
 from iclal.data.manifest import Utterance
@@ -36,7 +37,16 @@ def episode(
             return None
         return Item(utterance, " ".join(known[attribute] for attribute in chosen))
 
-    return Episode("pattern", rng.choice(instructions), solve)
+    others = [p for length in (1, 2) for p in itertools.permutations(ATTRIBUTES, length) if p != chosen]
+
+    def solve_otherwise(utterance: Utterance, rng: random.Random) -> Item | None:
+        known = attributes_of(utterance)
+        answers = (" ".join(known[attribute] for attribute in p) for p in others if known.keys() >= set(p))
+        return next((Item(utterance, answer) for answer in answers), None)
+
+    instruction = rng.choice(instructions)
+    rng.shuffle(others)  # one other pattern for all clips, where they have what it reports
+    return Episode("pattern", instruction, solve, solve_otherwise=solve_otherwise)
 
 
 def attributes_of(utterance: Utterance) -> dict[str, str]:
