@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import random
 from collections import Counter
@@ -88,15 +87,22 @@ def test_one_demonstration_identifies_the_pattern() -> None:
     assert {len(found) for found in patterns} == {1, 2} and len(set(patterns)) > 25
 
 
-def test_another_pattern_is_one_and_the_same_for_clips_that_have_what_it_reports() -> None:
+@pytest.mark.parametrize("shots", [1, 2, 8])
+def test_demonstrations_that_mislead_all_follow_one_other_pattern(shots: int) -> None:
     rng = random.Random(5)
-    for _ in range(50):
+    misled = 0
+    for _ in range(40):
         episode = pattern.episode(rng)
-        (item,) = draw(episode, POOL, 1, rng)
-        assert episode.solve_otherwise is not None
-        others = [episode.solve_otherwise(FULL, rng), episode.solve_otherwise(dataclasses.replace(FULL, id="b"), rng)]
-        (other,) = {possible_patterns(FULL, found.answer)[0] for found in others if found is not None}
-        assert other not in possible_patterns(item.clip, item.answer)
+        items = draw(episode, POOL, shots, rng)
+        assert episode.mislead is not None
+        answers = episode.mislead([item.clip for item in items], rng)
+        if answers is None:
+            continue
+        misled += 1
+        right = [{*possible_patterns(item.clip, item.answer)} for item in items]
+        wrong = [{*possible_patterns(item.clip, answer)} for item, answer in zip(items, answers, strict=True)]
+        assert len(set.intersection(*wrong)) == 1 and not set.intersection(*wrong) & set.intersection(*right)
+    assert misled > 25
 
 
 def test_the_clip_alone_does_not_tell_the_pattern() -> None:

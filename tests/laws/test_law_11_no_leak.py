@@ -11,7 +11,7 @@ import pytest
 
 from iclal.data.demonstrations import seeded
 from iclal.data.manifest import Utterance
-from iclal.data.prompt import Text, fill, read_transcript
+from iclal.data.prompt import Prompt, SlotText, Text, fill, read_transcript
 from iclal.data.tasks import labels, pattern, questions, summary, transcript
 from iclal.data.world import names, sentences, speech, voices
 from iclal.data.world.sentences import Taste
@@ -65,8 +65,7 @@ def world_of(recordings: Recordings) -> list[Utterance]:
 
 def told(text: str) -> list[str]:
     """Sentences of a passage, fillers and digit strings apart: those belong to nobody."""
-    found = [sentence + "." for sentence in text.rstrip(".").split(". ")]
-    return [s for s in found if s not in sentences.FILLERS and " " in s and not _is_digits(s)]
+    return [s for s in sentences.split(text) if s not in sentences.FILLERS and " " in s and not _is_digits(s)]
 
 
 def _is_digits(sentence: str) -> bool:
@@ -165,8 +164,17 @@ def test_documents_of_the_language_model_hold_nothing_of_the_test(
     monkeypatch.setattr(documents, "POOL_SIZE", 300)
     pool, rng = Pool(5, 3, Stage(share)), _rng(0)
     texts, prompts, memory = [], [], Tokenize(world_tokenizer())
+    heard: set[str] = set()
     keep = memory.document
-    monkeypatch.setattr(memory, "document", lambda prompt, kind="": prompts.append(prompt) or keep(prompt, kind))
+
+    def kept(prompt: Prompt, kind: str = "") -> documents.Document:
+        prompts.append(prompt)
+        if kind not in ("copy", "labels", "row", ""):  # random words, and the parts of rows, which may be such
+            said = [piece.text.partition(" [")[0] for piece in prompt if isinstance(piece, SlotText)]
+            heard.update(sentence for text in said for sentence in told(text))
+        return keep(prompt, kind)
+
+    monkeypatch.setattr(memory, "document", kept)
     for _ in range(150):
         document(pool, rng, documents.DEFAULT_TEMPLATE, memory)
     for prompt in prompts:
@@ -174,6 +182,7 @@ def test_documents_of_the_language_model_hold_nothing_of_the_test(
     words = {word for text in texts for word in invented(text)}
     assert {names.name_part(word)[1] for word in words if not _is_written(word)} == {"train"}
     assert {sentences.sentence_part(s) for p in pool.passages for s in told(p.text or "")} == {"language-model"}
+    assert {sentences.sentence_part(s) for s in heard} == {"language-model"}
     assert {names.name_part(word) for word in pool.label_words} == {("label", "train")}
     assert not any(wording in text for wording in held_out_wordings() for text in texts)
 

@@ -205,9 +205,11 @@ def wrong_labels(episode: Episode, items: Sequence[Item], pool: Sequence[Utteran
         order = rng.sample(closed, len(closed))
         wrong = dict(zip(order, order[1:] + order[:1], strict=True))
         return [dataclasses.replace(item, answer=wrong[item.answer]) for item in items]
-    if episode.solve_otherwise is not None:
-        found = [episode.solve_otherwise(item.clip, rng) for item in items]
-        return [item for item in found if item is not None] if None not in found else None
+    if episode.mislead is not None:
+        answers = episode.mislead([item.clip for item in items], rng)
+        if answers is None:
+            return None
+        return [dataclasses.replace(item, answer=answer) for item, answer in zip(items, answers, strict=True)]
     changed = []
     for item, answer in zip(items, _go_round([item.answer for item in items], rng), strict=True):
         other = answer if not exact_match(answer, item.answer) else _another_answer(episode, item, pool, rng)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -343,27 +343,44 @@ def _random_words(rng: random.Random, number: int) -> Utterance:
 def _garbled(rng: random.Random, passage: Utterance) -> Utterance:
     """The passage with some words lost, doubled or mistaken for others: a transcript is copied as it is."""
     rate = rng.choice((0.05, 0.1, 0.2))
-    said: list[str] = []
-    for word in (passage.text or "").split():
-        change = rng.random() / rate
-        if change > 1:
-            said.append(word)
-        elif change > 0.75:
-            said += [word, word]
-        elif change > 0.5:
-            said.append(names.draw_name(rng, "name"))
-        elif change > 0.25:
-            said.append(rng.choice(_plain_words()) + "." * word.endswith("."))
-    return dataclasses.replace(passage, text=" ".join(said))
+
+    def misheard() -> list[str]:
+        said: list[str] = []
+        for word in (passage.text or "").split():
+            change = rng.random() / rate
+            if change > 1:
+                said.append(word)
+            elif change > 0.75:
+                said += [word, word]
+            elif change > 0.5:
+                said.append(names.draw_name(rng, "name"))
+            elif change > 0.25:
+                said.append(rng.choice(_plain_words()) + "." * word.endswith("."))
+        return said
+
+    return _changed(passage, misheard)
 
 
 def _repeating(rng: random.Random, passage: Utterance) -> Utterance:
     """The passage with a phrase or two of it said again elsewhere: what comes next depends on which of them it is."""
-    said = (passage.text or "").split()
-    for _ in range(rng.randint(1, 2)):
-        first, place = rng.randrange(len(said)), rng.randint(0, len(said))
-        said[place:place] = said[first : first + rng.randint(2, 6)]
-    return dataclasses.replace(passage, text=" ".join(said))
+
+    def said_again() -> list[str]:
+        said = (passage.text or "").split()
+        for _ in range(rng.randint(1, 2)):
+            first, place = rng.randrange(len(said)), rng.randint(0, len(said))
+            said[place:place] = said[first : first + rng.randint(2, 6)]
+        return said
+
+    return _changed(passage, said_again)
+
+
+def _changed(passage: Utterance, change: Callable[[], list[str]]) -> Utterance:
+    """The passage with a change of its words that makes no sentence of another part of the project (law 11)."""
+    own = {*sentences.split(passage.text or "")}
+    while True:
+        text = " ".join(change())
+        if all(sentences.sentence_part(sentence) == PART for sentence in {*sentences.split(text)} - own):
+            return dataclasses.replace(passage, text=text)
 
 
 _PLAIN_WORDS: list[str] = []

@@ -7,8 +7,10 @@ which reads instructions and demonstrations, and which the ears meet as they wou
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,7 +86,7 @@ def pretrain(
     if recipe.start is not None:
         begin_with(model, LanguageModel.load(recipe.start, dtype="float32").network, recipe.start)
     draw = DocumentBatches(recipe, Tokenize(tokenizer))
-    checks = check_documents(recipe.template, Tokenize(tokenizer))
+    checks = check_documents(recipe.template, Tokenize(tokenizer), name_parts=("train",))
     return fit(
         model,
         {"language_model": list(model.parameters())},
@@ -95,6 +97,7 @@ def pretrain(
         recipe=recipe,
         validate=lambda step: exact_answers(model, checks),
         choose=("mean", "max"),
+        digests={"documents": draw.digest(), "checks": _digest(itertools.chain.from_iterable(checks.values()))},
         resume=resume,
         accept_changes=accept_changes,
         quiet=quiet,
@@ -151,6 +154,10 @@ class DocumentBatches:
         content = collate(batch, rng, self._recipe.unshifted_share)
         return SimpleBatch(content, [f"pool-{pool_number}-batch-{place}"], {"tokens": tokens})
 
+    def digest(self) -> str:
+        """What the first pool's documents are: a resumed run must draw the same."""
+        return _digest([document for batch in self._of_pool(0) for document in batch])
+
     def _of_pool(self, number: int) -> list[list[Document]]:
         """Batches of documents of like length, in a random order."""
         seed = self._recipe.train.seed
@@ -163,6 +170,11 @@ class DocumentBatches:
             batches += _cut(sorted(drawn, key=lambda d: len(d.ids)), self._recipe.tokens_per_batch)
         rng.shuffle(batches)
         return batches
+
+
+def _digest(found: Iterable[Document]) -> str:
+    """SHA-256 over the tokens of documents."""
+    return hashlib.sha256(repr([document.ids for document in found]).encode()).hexdigest()
 
 
 def _cut(drawn: list[Document], budget: int) -> list[list[Document]]:
@@ -222,15 +234,20 @@ def _loss(model: OPTForCausalLM, batch: TokenBatch) -> StepLoss:
 
 
 def check_documents(
-    template: Template, tokenize: Tokenize, count: int = 64, filler_tokens: int = 0
+    template: Template,
+    tokenize: Tokenize,
+    count: int = 64,
+    filler_tokens: int = 0,
+    name_parts: Sequence[str] = ("train", "test"),
 ) -> dict[str, list[Document]]:
     """Documents of the ears' sentences, by task and shots; only the query's answer counts. `*`: unseen names.
 
-    The language model has never read these sentences, and is not chosen by the test's. With `filler_tokens` that many
-    tokens of other passages stand in front of each of the same documents.
+    The language model has never read these sentences. With `filler_tokens` that many tokens of other passages stand in
+    front of each of the same documents. Names and label words are of `name_parts`: a training is not to be chosen by
+    the test's.
     """
     checks: dict[str, list[Document]] = {}
-    for part in ("train", "test"):
+    for part in name_parts:
         pool = _check_pool(part)
         several = [p for p in pool.passages if len(p.extra["frames"]) > 1]
         label_words = names.name_list(60, "label", part)

@@ -46,7 +46,14 @@ def speak_for(recipe: EarsRecipe, *, progress: bool = True) -> tuple[list[Uttera
         return [], []
     if data.human is not None:
         check_data(data.human, "give its place (data.human=FOLDER), or train without human speech (data.human=null)")
-    passages = speech.speak_passages("ears", data.passages, data.seed, names_share=data.names_share, progress=progress)
+    passages = speech.speak_passages(
+        "ears",
+        data.passages,
+        data.seed,
+        names_share=data.names_share,
+        drawn_share=data.drawn_share,
+        progress=progress,
+    )
     # Known voices, and others drawn as they were: the best checkpoint must not be chosen by the test's.
     held_out = speech.speak_passages(
         "ears", recipe.validation_clips, data.seed + 1, Taste((1, 3)), noisy_share=0.0, progress=progress

@@ -27,6 +27,7 @@ class DataSettings(Settings):
     validation_share: float = Field(default=0.1, gt=0, lt=1)
     passages: int | None = Field(default=None, gt=0)  # of the spoken world, in place of a manifest
     names_share: float = Field(default=0.0, ge=0, le=0.9)  # of these, names alone (a tenth is digits alone)
+    drawn_share: float = Field(default=0.5, ge=0, le=1)  # of the world's voices, drawn for a passage alone
     human: Path | None = None  # the project's `data` folder: human digits and sounds without speech beside the world
     digit_strings: int = 300
     no_speech: int = 150

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Sequence
 
 from iclal.data.manifest import Utterance
 from iclal.data.prompt import Item
@@ -37,16 +38,16 @@ def episode(
             return None
         return Item(utterance, " ".join(known[attribute] for attribute in chosen))
 
-    others = [p for length in (1, 2) for p in itertools.permutations(ATTRIBUTES, length) if p != chosen]
+    def mislead(clips: Sequence[Utterance], rng: random.Random) -> list[str] | None:
+        known = [attributes_of(clip) for clip in clips]
+        shared = [attribute for attribute in ATTRIBUTES if all(attribute in own for own in known)]
+        others = [other for length in (1, 2) for other in itertools.permutations(shared, length) if other != chosen]
+        if not others:
+            return None
+        other = rng.choice(others)
+        return [" ".join(own[attribute] for attribute in other) for own in known]
 
-    def solve_otherwise(utterance: Utterance, rng: random.Random) -> Item | None:
-        known = attributes_of(utterance)
-        answers = (" ".join(known[attribute] for attribute in p) for p in others if known.keys() >= set(p))
-        return next((Item(utterance, answer) for answer in answers), None)
-
-    instruction = rng.choice(instructions)
-    rng.shuffle(others)  # one other pattern for all clips, where they have what it reports
-    return Episode("pattern", instruction, solve, solve_otherwise=solve_otherwise)
+    return Episode("pattern", rng.choice(instructions), solve, mislead=mislead)
 
 
 def attributes_of(utterance: Utterance) -> dict[str, str]:

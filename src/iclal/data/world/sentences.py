@@ -167,6 +167,15 @@ def sentence_part(sentence: str) -> str:
     return next(part for part, buckets in PARTS.items() if bucket in buckets)
 
 
+def split(text: str) -> list[str]:
+    """The sentences of a passage, each with its full stop.
+
+    >>> split("mira lives in oslo. she left.")
+    ['mira lives in oslo.', 'she left.']
+    """
+    return [sentence + "." for sentence in text.rstrip(".").split(". ") if sentence]
+
+
 @dataclass(frozen=True)
 class Taste:
     """What passages are made of: the range of sentences, who they may tell of, which frames, how often fillers."""
