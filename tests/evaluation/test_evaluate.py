@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from iclal.audio.reading import Audio
 from iclal.data.manifest import Utterance
 from iclal.data.prompt import Prompt, Text
 from iclal.data.tasks import questions
+from iclal.data.tasks.episode import Episode
 from iclal.errors import DataError, PromptError, SettingsError
 from iclal.evaluation.blocks import Cell
 from iclal.evaluation.evaluate import (
@@ -33,7 +35,6 @@ from iclal.evaluation.records import label, merge_meta, merge_rows, write_evalua
 from iclal.evaluation.report.report import read_report
 from iclal.evaluation.report.rows import check_rows
 from iclal.evaluation.score import TranscriptScore, score_files
-from iclal.experiments.conditions import held_out
 from iclal.model.connector import LinearSettings, Prefixes
 from iclal.model.inference import Answer
 from iclal.model.model import ICLAL
@@ -228,8 +229,14 @@ def test_an_unknown_input_is_refused_with_the_known_ones() -> None:
 
 
 def test_answers_to_a_wording_that_training_does_not_know_are_told_apart(model: ICLAL) -> None:
-    settings = EvaluationSettings(queries=32, max_new_tokens=3, clips=0, inputs=("audio",))
-    cells = [Cell("questions", 0, held_out(questions))]
+    settings = EvaluationSettings(queries=64, max_new_tokens=3, clips=0, inputs=("audio",))
+
+    def episode(rng: Random) -> Episode:
+        wording = rng.choice(("known", "held-out"))
+        own = questions.INSTRUCTIONS if wording == "known" else questions.HELD_OUT_INSTRUCTIONS
+        return dataclasses.replace(questions.episode(rng, own), wording=wording)
+
+    cells = [Cell("questions", 0, episode)]
     found = evaluate(model, cells, pools(), hear, settings, progress=False)
     for wording, own in (("known", questions.INSTRUCTIONS), ("held-out", questions.HELD_OUT_INSTRUCTIONS)):
         asked = [outcome for outcome in found.outcomes if outcome.asked.instruction in own]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from iclal.data.manifest import Utterance
-from iclal.data.tasks import labels, voice
+from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
 from iclal.data.world import names, sentences, speech, voices
 from iclal.data.world.sentences import Taste
 from iclal.errors import DataError, SettingsError
@@ -218,3 +218,15 @@ def test_an_unknown_grid_is_refused_before_anything_is_spoken(tmp_path: Path, mo
     with pytest.raises(SettingsError, match="no grid 'wide'; known are quick, full"):
         world_conditions("wide", 0)
     assert not (tmp_path / "cache").exists()
+
+
+def test_wordings_that_training_knows_are_told_from_the_others_in_every_task() -> None:
+    pools = pools_of("quick", noisy_share=0.5)
+    tasks = {"transcript": transcript, "questions": questions, "summary": summary, "pattern": pattern}
+    for cell in [*world_test.world_cells("quick", pools), *world_test.voice_cells(pools)]:
+        episodes = [cell.make_episode(Random(seed)) for seed in range(60)]
+        wordings = {episode.wording for episode in episodes}
+        assert wordings == ({"known"} if cell.task.startswith("voice") and cell.shots else {"known", "held-out"})
+        if cell.task in tasks:
+            held_out = {episode.instruction for episode in episodes if episode.wording == "held-out"}
+            assert held_out == {*tasks[cell.task].HELD_OUT_INSTRUCTIONS}

@@ -79,15 +79,9 @@ def evaluate_all(
     return found
 
 
-def held_out(task: Any) -> Callable[[Random], Episode]:
-    """Episodes in the wordings that training knows and the ones it does not, at random, told apart in the rows."""
-
-    def make(rng: Random) -> Episode:
-        episode = task.episode(rng, task.INSTRUCTIONS + task.HELD_OUT_INSTRUCTIONS)
-        is_known = episode.instruction in task.INSTRUCTIONS
-        return dataclasses.replace(episode, wording="known" if is_known else "held-out")
-
-    return make
+def in_any_wording(task: Any) -> Callable[[Random], Episode]:
+    """Episodes in the wordings that the project's own training knows and those it does not, at random."""
+    return lambda rng: task.episode(rng, task.INSTRUCTIONS + task.HELD_OUT_INSTRUCTIONS)
 
 
 def own_conditions(manifest: Path, grid: str) -> list[Condition]:
@@ -109,10 +103,10 @@ def own_conditions(manifest: Path, grid: str) -> list[Condition]:
             f"{f' ({told})' if told else ''}"
         )
     pools = Pools(found[::2], found[1::2])
-    makers: dict[str, Callable[[Random], Episode]] = {"transcript": held_out(transcript)}
+    makers: dict[str, Callable[[Random], Episode]] = {"transcript": in_any_wording(transcript)}
     for name, task in (("questions", questions), ("summary", summary)):
-        if min(_fitting(held_out(task), pool) for pool in (pools.queries, pools.demonstrations)) >= 2:
-            makers[name] = held_out(task)
+        if min(_fitting(in_any_wording(task), pool) for pool in (pools.queries, pools.demonstrations)) >= 2:
+            makers[name] = in_any_wording(task)
     if values := _bindable(pools):
         label_words = names.name_list(60, "label", "test")
         makers["labels"] = lambda rng: labels.episode(rng, label_words, values, 2, attributes=list(values))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from random import Random
 
 from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
@@ -11,10 +13,15 @@ from iclal.data.tasks.episode import Episode
 from iclal.data.world import names, speech
 from iclal.data.world.sentences import Taste
 from iclal.evaluation.evaluate import Cell, Pools
-from iclal.experiments.conditions import LEAST_OF_A_VALUE, SHOTS, Condition, check_grid, held_out
+from iclal.experiments.conditions import LEAST_OF_A_VALUE, SHOTS, Condition, check_grid, in_any_wording
 
 _POOL = {"quick": 260, "full": 640}  # utterances in each pool
 _ADULTS = ("man", "woman")
+_LABEL_WORDINGS = {  # that training knows
+    wording.format(attribute=attribute)
+    for wording in labels.INSTRUCTIONS
+    for attribute in (*labels.ATTRIBUTES, *voice.CANDIDATES)
+}
 _VOICE_WORDINGS = {name: voice.INSTRUCTIONS[name] + voice.HELD_OUT_INSTRUCTIONS[name] for name in voice.CANDIDATES}
 _HONEST = ("audio", "ceiling", "cascade")  # where controls stand elsewhere
 
@@ -49,10 +56,10 @@ def world_cells(grid: str, pools: Pools) -> list[Cell]:
     """Tasks by number of demonstrations. Two label words are bound in `labels`, four in `labels-4`."""
     shots = SHOTS[grid]
     copied = shots[: 4 if grid == "full" else 2]  # long answers: eight demonstrations of them say nothing new
-    cells = [Cell("transcript", k, held_out(transcript)) for k in copied]
-    cells += [Cell("questions", k, held_out(questions)) for k in shots]
-    cells += [Cell("summary", k, held_out(summary)) for k in copied]
-    cells += [Cell("pattern", k, held_out(pattern)) for k in shots]
+    cells = [Cell("transcript", k, _told_apart(in_any_wording(transcript), transcript.INSTRUCTIONS)) for k in copied]
+    cells += [Cell("questions", k, _told_apart(in_any_wording(questions), questions.INSTRUCTIONS)) for k in shots]
+    cells += [Cell("summary", k, _told_apart(in_any_wording(summary), summary.INSTRUCTIONS)) for k in copied]
+    cells += [Cell("pattern", k, _told_apart(in_any_wording(pattern), pattern.INSTRUCTIONS)) for k in shots]
     bound = {"quick": {2: (0, 2)}, "full": {2: (0, 4, 8), 4: (0, 8)}}[grid]
     for ways, counts in bound.items():
         cells += [Cell("labels" if ways == 2 else f"labels-{ways}", k, bind(pools, ways)) for k in counts]
@@ -63,7 +70,8 @@ def bind(pools: Pools, ways: int) -> Callable[[Random], Episode]:
     """Episodes that bind unseen label words to values which both pools have often enough."""
     values = {attribute: _common_values(pools, attribute) for attribute in labels.ATTRIBUTES}
     label_words = names.name_list(60, "label", "test")
-    return lambda rng: labels.episode(rng, label_words, values, ways)
+    wordings = labels.INSTRUCTIONS + labels.HELD_OUT_INSTRUCTIONS
+    return _told_apart(lambda rng: labels.episode(rng, label_words, values, ways, wordings), _LABEL_WORDINGS)
 
 
 def voice_cells(pools: Pools) -> list[Cell]:
@@ -74,12 +82,24 @@ def voice_cells(pools: Pools) -> list[Cell]:
     values = {attribute: _common_values(pools, attribute) for attribute in voice.CANDIDATES}
     adults = {"speaker": [value for value in values["speaker"] if value in _ADULTS]}
     label_words = names.name_list(60, "label", "test")
-    return [
-        Cell("voice", 0, lambda rng: voice.episode(rng, None, _VOICE_WORDINGS)),
-        Cell("voice", 4, lambda rng: voice.bound_episode(rng, label_words, values)),
-        Cell("voice-speaker", 0, lambda rng: voice.episode(rng, "speaker", _VOICE_WORDINGS, _ADULTS)),
-        Cell("voice-speaker", 4, lambda rng: voice.bound_episode(rng, label_words, adults, "speaker")),
-    ]
+    makers: dict[tuple[str, int], Callable[[Random], Episode]] = {
+        ("voice", 0): lambda rng: voice.episode(rng, None, _VOICE_WORDINGS),
+        ("voice", 4): lambda rng: voice.bound_episode(rng, label_words, values),
+        ("voice-speaker", 0): lambda rng: voice.episode(rng, "speaker", _VOICE_WORDINGS, _ADULTS),
+        ("voice-speaker", 4): lambda rng: voice.bound_episode(rng, label_words, adults, "speaker"),
+    }
+    known = {*_LABEL_WORDINGS, *itertools.chain.from_iterable(voice.INSTRUCTIONS.values())}
+    return [Cell(*cell, _told_apart(make, known)) for cell, make in makers.items()]
+
+
+def _told_apart(make: Callable[[Random], Episode], known: Collection[str]) -> Callable[[Random], Episode]:
+    """The same episodes, each saying whether training knows its wording: the rows tell the answers apart."""
+
+    def told(rng: Random) -> Episode:
+        episode = make(rng)
+        return dataclasses.replace(episode, wording="known" if episode.instruction in known else "held-out")
+
+    return told
 
 
 def _common_values(pools: Pools, attribute: str) -> list[str]:
