@@ -19,7 +19,7 @@ from iclal.data.manifest import Utterance
 from iclal.data.prompt import Prompt, Text
 from iclal.data.tasks import questions
 from iclal.data.tasks.episode import Episode
-from iclal.errors import DataError, PromptError, SettingsError
+from iclal.errors import AudioError, DataError, PromptError, SettingsError
 from iclal.evaluation.blocks import Cell
 from iclal.evaluation.evaluate import (
     Evaluation,
@@ -35,6 +35,7 @@ from iclal.evaluation.records import label, merge_meta, merge_rows, write_evalua
 from iclal.evaluation.report.report import read_report
 from iclal.evaluation.report.rows import check_rows
 from iclal.evaluation.score import TranscriptScore, score_files
+from iclal.model import inference
 from iclal.model.connector import LinearSettings, Prefixes
 from iclal.model.inference import Answer
 from iclal.model.model import ICLAL
@@ -141,6 +142,19 @@ def test_a_clip_is_heard_once_whatever_its_inputs(model: ICLAL, monkeypatch: pyt
     timed = {o.asked.utterance.id for o in found.outcomes if o.asked.shots == 0}  # once more, against the clock
     assert Counter(heard).most_common(1)[0][1] <= 2
     assert sum(count == 2 for count in Counter(heard).values()) <= len(timed)
+
+
+def test_a_clip_that_cannot_be_read_ends_the_evaluation_before_anything_is_generated(
+    model: ICLAL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hear_or_fail(utterance: Utterance) -> Audio:
+        if utterance.id == pools().queries[-1].id:
+            raise AudioError(f"{utterance.id} is no recording")
+        return hear(utterance)
+
+    monkeypatch.setattr(inference, "generate", lambda *_, **__: pytest.fail("it was asked already"))
+    with pytest.raises(AudioError, match="is no recording"):
+        evaluate(model, grid(("transcript", 0)), pools(), hear_or_fail, EvaluationSettings(), progress=False)
 
 
 def test_the_model_is_left_in_the_mode_it_was_in(model: ICLAL) -> None:

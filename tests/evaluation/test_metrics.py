@@ -16,7 +16,6 @@ from iclal.evaluation.metrics import (
     bootstrap_interval,
     character_errors,
     exact_match,
-    paired_difference,
     total_word_errors,
     word_errors,
     word_errors_each,
@@ -123,19 +122,3 @@ def test_intervals_refuse_what_they_cannot_use() -> None:
         bootstrap_interval([1.0, float("nan")])
     with pytest.raises(DataError, match="3 values but 2 blocks"):
         bootstrap_interval([1, 2, 3], blocks=[0, 1])
-    with pytest.raises(DataError, match="found 2 and 1"):
-        paired_difference([1, 2], [1])
-
-
-def test_paired_difference_sees_what_two_intervals_would_hide() -> None:
-    generator = np.random.default_rng(4)
-    hard = generator.random(200)
-    low, high = paired_difference(hard + 0.05 + generator.normal(0, 0.01, 200), hard)
-    assert 0.04 < low < 0.05 < high < 0.06
-    first, second = bootstrap_interval(hard + 0.05), bootstrap_interval(hard)
-    assert first.low < second.high
-
-
-def test_paired_difference_of_word_error_rates() -> None:
-    words = [10, 20, 30, 40]
-    assert paired_difference([1, 2, 3, 4], [0, 0, 0, 0], words) == pytest.approx((0.1, 0.1))

@@ -103,7 +103,7 @@ def training_log_probs(model: ICLAL, audios: list[Audio], prompt: tuple, target:
     prefixes = model.prefixes(audios)
     ids = tokenize_target(target, model.settings.template.end, model.language_model)
     layout = lay_out(tokenized, [len(prefix) for prefix in prefixes], ids)
-    return model.target_log_probs([layout], prefixes)[0].tolist()
+    return model.target_logits([layout], prefixes).log_probs_N.tolist()
 
 
 @pytest.mark.parametrize("shots", [0, 1, 4, 8])

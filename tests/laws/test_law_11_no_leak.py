@@ -12,6 +12,7 @@ import pytest
 from iclal.data.demonstrations import seeded
 from iclal.data.manifest import Utterance
 from iclal.data.prompt import Prompt, SlotText, Text, fill, read_transcript
+from iclal.data.recordings import VOICES
 from iclal.data.tasks import labels, pattern, questions, summary, transcript
 from iclal.data.world import names, sentences, speech, voices
 from iclal.data.world.sentences import Taste
@@ -87,6 +88,11 @@ def test_no_test_voice_or_accent_is_heard_in_training(spoken: dict[str, Recordin
         assert heard, name
         assert not {voice.variant for voice in heard} & TEST_VARIANTS, name
         assert voices.TEST_ACCENT not in {voice.accent for voice in heard}, name
+
+
+def test_a_prepared_corpus_is_not_spoken_by_voices_of_the_test() -> None:
+    assert not {accent for accent, _ in VOICES} & {voices.TEST_ACCENT}
+    assert not {variant for _, variant in VOICES} & TEST_VARIANTS
 
 
 def test_no_drawn_speaker_is_a_voice_of_the_test() -> None:

@@ -9,7 +9,7 @@ from model_builders import build_model, noise
 
 from iclal.audio.reading import Audio
 from iclal.data.prompt import SlotText, Text
-from iclal.errors import ModelError, PromptError
+from iclal.errors import AudioError, ModelError, PromptError
 from iclal.model.connector import CTCSettings, LinearSettings
 from iclal.model.inference import generate, is_looping, score_candidates, transcribe, transcribe_greedily
 from iclal.model.model import ICLAL
@@ -168,3 +168,15 @@ def test_greedy_text_of_ctc_is_its_tokens_text_and_linear_has_none(parts: Path) 
     assert transcribe_greedily(model, [audio, noise(0)]) == [model.language_model.text(token_ids[0]), ""]
     with pytest.raises(ModelError, match="the connector is 'linear'"):
         transcribe_greedily(build_model(parts, connector=LinearSettings()), [audio])
+
+
+def test_what_is_no_audio_and_what_is_no_prompt_is_refused_by_name(parts: Path) -> None:
+    model = build_model(parts)
+    with pytest.raises(AudioError, match=r"found str 'clip\.wav'; read_audio makes one"):
+        model.transcribe("clip.wav")  # type: ignore[arg-type]
+    with pytest.raises(AudioError, match="found ndarray"):
+        model.transcribe(np.zeros(16_000, np.float32))  # type: ignore[arg-type]
+    with pytest.raises(AudioError, match="found str"):
+        model.transcribe(["clip.wav"])  # type: ignore[list-item]
+    with pytest.raises(PromptError, match="a prompt is a tuple of pieces, found Text"):
+        model.generate([Text("where"), noise(4_000)])  # type: ignore[list-item]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import doctest
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from model_builders import build_encoder, build_language_model, build_tokenizer
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from iclal.errors import ModelError, PromptError
+from iclal.model import hub
 from iclal.model.language_model import LanguageModel
 
 
@@ -144,3 +146,10 @@ def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused(tmp_path: Path)
     tokenizer.save_pretrained(folder)
     with pytest.raises(ModelError, match="do not belong together"):
         LanguageModel.load(folder)
+
+
+def test_a_snapshot_of_the_hubs_cache_is_known_by_repository_and_revision(tmp_path: Path) -> None:
+    assert doctest.testmod(hub).failed == 0
+    folder = build_language_model(tmp_path / "models--mine--tiny-opt" / "snapshots" / "0123abcd")
+    identity = LanguageModel.load(folder).identity()
+    assert (identity["name"], identity["revision"]) == ("mine/tiny-opt", "0123abcd")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SPAN_SLACK_SECONDS = 0.1
 FETCH = "fetch the recording anew"
 # Of the speakers that --synthesise makes: accent and variant of eSpeak NG.
-VOICES = (("en-gb", "m1"), ("en-us", "f2"), ("en-gb-scotland", "m3"), ("en-us", "m4"), ("en-gb-x-rp", "f1"))
+VOICES = (("en-gb", "m1"), ("en-us", "f2"), ("en-gb-scotland", "m5"), ("en-us", "m4"), ("en-029", "f1"))
 
 
 class Recordings:

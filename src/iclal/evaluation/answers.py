@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from iclal.errors import DataError, MissingError
-from iclal.evaluation.metrics import answer_key, exact_match, word_errors
+from iclal.evaluation.metrics import answer_key, word_errors
 
 ROUGE_NAMES = ("rouge1", "rouge2", "rougeL")
 
@@ -84,43 +84,19 @@ def is_transcription(answer: str, transcript: str) -> bool:
 
 @dataclass(frozen=True)
 class AnswerShares:
-    """Shares of answers that are no answers, of `n`. `transcribing` is None where there are no transcripts to ask."""
+    """Shares of answers that are no answers."""
 
-    n: int
     empty: float
     looping: float
-    transcribing: float | None
 
 
-def answer_shares(
-    answers: Sequence[str],
-    transcripts: Sequence[str] | None = None,
-    references: Sequence[Sequence[str]] | None = None,
-) -> AnswerShares:
-    """Shares of empty, looping and merely-transcribing answers.
-
-    `references` are each item's right answers: a right answer is not held against the model even if it is what was
-    said. Leave `transcripts` out where transcribing is the task.
-
-    Raises:
-        DataError: no answers, or lengths that differ.
-    """
-    for name, others in (("transcripts", transcripts), ("references", references)):
-        if others is not None and len(others) != len(answers):
-            raise DataError(f"{len(answers)} answers but {len(others)} {name}")
+def answer_shares(answers: Sequence[str]) -> AnswerShares:
+    """Shares of empty and looping answers. Raises DataError without answers."""
     if not answers:
         raise DataError("no answers: there is nothing to take a share of")
-    right = references or [()] * len(answers)
-    transcribing = None
-    if transcripts is not None:
-        triples = zip(answers, transcripts, right, strict=True)
-        count = sum(is_transcription(said, heard) and not exact_match(said, good) for said, heard, good in triples)
-        transcribing = count / len(answers)
     return AnswerShares(
-        n=len(answers),
         empty=sum(not answer.strip() for answer in answers) / len(answers),
         looping=sum(map(is_repetition, answers)) / len(answers),
-        transcribing=transcribing,
     )
 
 
@@ -136,14 +112,6 @@ def majority_baseline(references: Sequence[Sequence[str]]) -> tuple[str, float]:
         raise DataError(f"none of the {len(references)} items has a reference answer")
     answer, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
     return answer, count / len(references)
-
-
-def chance_baseline(num_candidates: Iterable[int]) -> float:
-    """What guessing among each item's candidates gets on average. Raises DataError for an item without candidates."""
-    counts = list(num_candidates)
-    if not counts or min(counts) < 1:
-        raise DataError(f"chance needs at least one candidate for each item, found {counts[:10]}")
-    return sum(1.0 / count for count in counts) / len(counts)
 
 
 def _f1(prediction: list[str], answer: list[str]) -> float:

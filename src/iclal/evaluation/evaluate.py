@@ -147,12 +147,15 @@ def evaluate(
     clips = Clips(model, hear)
     inputs, left_out = applicable(settings.inputs, model, pools)
     columns = _columns(model, settings)
-    # All blocks first: a pool that lacks something is told before anything is generated.
+    # All blocks first, and their clips: what is lacking or cannot be read is told before anything is generated.
     drawn = [
         block
         for cell in cells
         for block in draw_blocks(cell, pools, settings.queries, settings.seed, repeat=settings.repeat)
     ]
+    for block in drawn:
+        for item in (*block.demonstrations, *block.queries):
+            clips.audio(item.clip)
     outcomes: list[Outcome] = []
     without_wrong_labels = 0
     bar = Bar("evaluating", sum(len(_inputs_at(b.cell.shots, inputs)) for b in drawn), wanted=progress)

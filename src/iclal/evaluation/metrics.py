@@ -170,31 +170,6 @@ def bootstrap_interval(
     return Interval(float(low), float(high))
 
 
-def paired_difference(
-    a: Sequence[float] | np.ndarray,
-    b: Sequence[float] | np.ndarray,
-    denominators: Sequence[float] | np.ndarray | None = None,
-    *,
-    blocks: Sequence[Hashable] | None = None,
-    confidence: float = 0.95,
-    samples: int = 2000,
-    seed: int = 0,
-) -> Interval:
-    """Interval of `mean(a) - mean(b)` over the same items, which are resampled together.
-
-    With `denominators` (the reference words that both share) it is the interval of a difference of two WERs.
-
-    Raises:
-        DataError: as `bootstrap_interval`, or `a` and `b` of different length.
-    """
-    if len(a) != len(b):
-        raise DataError(f"a paired difference needs the same items twice, found {len(a)} and {len(b)}")
-    differences = np.asarray(a, np.float64) - np.asarray(b, np.float64)
-    return bootstrap_interval(
-        differences, denominators, blocks=blocks, confidence=confidence, samples=samples, seed=seed
-    )
-
-
 def _checked(
     values: Sequence[float] | np.ndarray,
     denominators: Sequence[float] | np.ndarray | None,

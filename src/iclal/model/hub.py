@@ -32,6 +32,20 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
+def hub_name(folder: Path) -> tuple[str, str]:
+    """Repository and revision of a snapshot in the hub's cache; of any other folder its name and nothing.
+
+    >>> hub_name(Path("hub/models--facebook--opt-6.7b/snapshots/a45aa65b"))
+    ('facebook/opt-6.7b', 'a45aa65b')
+    >>> hub_name(Path("models/opt"))
+    ('opt', '')
+    """
+    repository = folder.parent.parent.name
+    if folder.parent.name != "snapshots" or not repository.startswith("models--"):
+        return folder.name, ""
+    return repository.removeprefix("models--").replace("--", "/"), folder.name
+
+
 def load_network(kind: Any, folder: Path, what: str, *, may_lack: tuple[str, ...] = (), **options: Any) -> Any:
     """`kind.from_pretrained(folder)`, with every weight there (but those whose names end in `may_lack`).
 

@@ -21,7 +21,7 @@ from iclal.audio.pauses import is_silent, split_at_pauses
 from iclal.audio.reading import Audio
 from iclal.data.manifest import Utterance
 from iclal.data.prompt import Item, Prompt, fill
-from iclal.errors import ModelError
+from iclal.errors import AudioError, ModelError, PromptError
 from iclal.model.connector import CTCConnector
 from iclal.model.layout import (
     Layout,
@@ -136,9 +136,12 @@ def generate(
         padding: side of the batch's padding; the answers are the same.
 
     Raises:
-        PromptError: a prompt that is empty, not filled, or too long for the language model's positions.
+        PromptError: a prompt that is no tuple, empty, not filled, or too long for the language model's positions.
         ModelError: the language model is in the state for activation checkpointing.
     """
+    for prompt in prompts:
+        if not isinstance(prompt, tuple):
+            raise PromptError(f"a prompt is a tuple of pieces, found {type(prompt).__name__}; several stand in a list")
     with in_use(model):
         hearing, tokenized, layouts = _lay_out_all(model, prompts, [()] * len(prompts), hearing, batch_size)
         budgets = [
@@ -209,8 +212,13 @@ def transcribe(model: ICLAL, audios: Sequence[Audio], *, batch_size: int = BATCH
     no text; the language model is not asked, as it would make something up.
 
     Raises:
+        AudioError: what is to be transcribed is no Audio.
         PromptError, ModelError: as `generate`.
     """
+    for audio in audios:
+        if not isinstance(audio, Audio):
+            found = f"{type(audio).__name__} {audio!r}"[:80]
+            raise AudioError(f"only an Audio is transcribed, found {found}; read_audio makes one of a file or an array")
     windows = [_windows(model, audio) for audio in audios]
     with in_use(model):
         hearing = Hearing(model)

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Cache, PreTrainedM
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from iclal.errors import ModelError, PromptError
-from iclal.model.hub import LOADING_ERRORS, load_network, one_line
+from iclal.model.hub import LOADING_ERRORS, hub_name, load_network, one_line
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _DROPPING = (
@@ -101,7 +101,8 @@ class LanguageModel:
         except LOADING_ERRORS as error:
             raise ModelError(f"cannot load the tokenizer at {folder}: {one_line(error)}") from error
         network = load_network(AutoModelForCausalLM, folder, "language model", dtype="auto", attn_implementation="sdpa")
-        model = cls(network, tokenizer, name=folder.name)
+        name, revision = hub_name(folder)
+        model = cls(network, tokenizer, name=name, revision=revision)
         wanted, note = _dtype(dtype, network, torch.device(device))
         if note:
             logger.warning("%s: %s", folder, note)

@@ -162,16 +162,11 @@ class ICLAL(nn.Module):
             torch.tensor(examples, dtype=torch.long, device=self.device),
         )
 
-    def target_log_probs(self, layouts: Sequence[Layout], prefixes: Sequence[Tensor]) -> list[Tensor]:
-        """Log-probability of each target token, one tensor [U_i] an example. Differentiable."""
-        rows = self.target_logits(layouts, prefixes)
-        return list(rows.log_probs_N.split([len(layout.target_rows) for layout in layouts]))
-
     def transcribe(self, audio: Audio | Sequence[Audio]) -> Transcript | list[Transcript]:
         """What is said in a recording of any length, or in each of a list: see `iclal.model.inference.transcribe`."""
         from iclal.model import inference
 
-        if isinstance(audio, Sequence):
+        if isinstance(audio, Sequence) and not isinstance(audio, str):
             return inference.transcribe(self, audio)
         return inference.transcribe(self, [audio])[0]
 

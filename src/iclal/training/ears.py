@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,6 +122,9 @@ def train_ears(
 def estimate_ears(recipe: EarsRecipe, speech: Speech) -> Estimate:
     """Memory and time that the recipe will take, found by a few steps without an update."""
     school = School(recipe, speech)
+    if recipe.hears_once:
+        first = [id for micro in range(recipe.train.micro_batches) for id in school.plan.batch(micro)]
+        school.hear({*first, *(id for batch in school.plan.worst_batches() for id in batch)}, progress=False)
     return estimate(school.model, school.groups, school.draw, school.loss, recipe.train, school.worst_batches())
 
 
@@ -148,7 +151,8 @@ def read_speech(recipe: EarsRecipe) -> Speech:
     for name, recordings in (("train on", speech.train), ("validate by", speech.validation)):
         if not recordings.utterances:
             dropped = ", ".join(f"{count} {reason}" for reason, count in recordings.dropped.items()) or "none dropped"
-            raise DataError(f"{recipe.data.train}: no utterance with audio and text to {name} ({dropped})")
+            manifest = recipe.data.validation if recordings is speech.validation else None
+            raise DataError(f"{manifest or recipe.data.train}: no utterance with audio and text to {name} ({dropped})")
     return speech
 
 
@@ -240,7 +244,14 @@ class School:
             max_tokens=recipe.batch_rows if read else None,
             max_items=64,
         )
-        self.plan = Plan(sizes, budget, recipe.train.seed)
+        try:
+            self.plan = Plan(sizes, budget, recipe.train.seed)
+        except DataError as error:
+            stretch = recipe.augment.longest_stretch
+            raise DataError(
+                f"{error}; a frame is a sample at 16 kHz: batch_seconds is {recipe.batch_seconds:g}, data.max_seconds "
+                f"{recipe.data.max_seconds:g}, and clips are slowed by up to {stretch:.2f}"
+            ) from error
         self._check = [speech.validation.draw(id, 0, 0, UNCHANGED) for id in self._check_ids]
 
     def _teach(self) -> tuple[dict[str, Example], dict[str, TeacherAnswer]]:
@@ -264,7 +275,7 @@ class School:
     def _size(self, id: str) -> Size:
         """What a clip or lesson takes at most: samples that are heard, rows that the language model reads."""
         lesson, recordings = self.lessons.get(id), self.speech.train
-        clip_ids = [id] if lesson is None else _clip_ids(lesson)
+        clip_ids = self._clips_of(id)
         samples = [recordings.num_samples(clip) for clip in clip_ids]
         stretch = self.recipe.augment.longest_stretch
         heard = sum(self.model.max_rows(int(count * stretch)) for count in samples)
@@ -279,11 +290,17 @@ class School:
         padded = len(samples) * max(samples)  # every clip of a lesson is heard in the same batch
         return Size(frames=int(padded * stretch), tokens=rows)
 
-    def hear(self, *, progress: bool = True) -> None:
-        """Let a frozen encoder hear every clip, now instead of in each epoch (a dry run does without)."""
+    def _clips_of(self, id: str) -> list[str]:
+        """The clips of a lesson, or the clip itself."""
+        lesson = self.lessons.get(id)
+        return [id] if lesson is None else _clip_ids(lesson)
+
+    def hear(self, ids: Collection[str] | None = None, *, progress: bool = True) -> None:
+        """Let a frozen encoder hear every clip, now instead of in each epoch; a dry run only those of batches `ids`."""
         assert self.recipe.hears_once
         recordings, seed = self.speech.train, self.recipe.train.seed
-        lengths = {id: recordings.num_samples(id) for id in recordings.utterances}
+        wanted = recordings.utterances if ids is None else {clip for id in ids for clip in self._clips_of(id)}
+        lengths = {id: recordings.num_samples(id) for id in wanted}
         needed = FrozenFrames.num_bytes(self.model.encoder, lengths)
         if needed > _MOST_FRAMES:
             limit = f"more than {_MOST_FRAMES / 1e9:.0f} GB"
