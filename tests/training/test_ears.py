@@ -374,6 +374,19 @@ def test_an_estimate_changes_nothing_and_says_memory_and_time(home: Path) -> Non
     assert found and all(isinstance(value, int | float) and value >= 0 for value in found.values())
 
 
+def test_a_dry_run_hears_once_what_training_hears_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[bool] = []
+    loss = School.loss
+    monkeypatch.setattr(School, "loss", lambda self, batch: calls.append(self.frames is None) or loss(self, batch))
+    estimate_ears(recipe(home, freeze_encoder=True, augment=UNCHANGED.model_dump()), Speech(digits(), digits(2)))
+    assert calls and not any(calls)
+
+
+def test_a_clip_longer_than_a_batch_is_refused_with_the_settings_to_change(home: Path) -> None:
+    with pytest.raises(DataError, match=r"larger than a batch.*batch_seconds is 0\.1, data\.max_seconds \d+"):
+        School(recipe(home, batch_seconds=0.1), Speech(digits(), digits(2)))
+
+
 # --- recipes and the user's own speech
 
 
