@@ -298,6 +298,8 @@ def evaluate(
 ) -> int:
     """Ask models the tasks, with controls, and write OUT/report.json and OUT/report.html.
 
+    Ctrl-C ends it with a report of what was asked until then (exit status 130).
+
     Examples:
         iclal evaluate
         iclal evaluate --model ctc --grid full --human data --out runs/full
@@ -437,6 +439,9 @@ def _print_report(path: Path, json: bool) -> int:
     else:
         print_table(summary_table(report.rows))
         print(f"report: {path.with_suffix('.html')}")
+    if report.meta.get("interrupted"):
+        note("interrupted: the report holds what was asked until then; the same command asks all anew")
+        return 130
     return 0
 
 

@@ -157,6 +157,25 @@ def test_a_clip_that_cannot_be_read_ends_the_evaluation_before_anything_is_gener
         evaluate(model, grid(("transcript", 0)), pools(), hear_or_fail, EvaluationSettings(), progress=False)
 
 
+def test_ctrl_c_keeps_the_blocks_that_are_whole(model: ICLAL, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = EvaluationSettings(queries=48, max_new_tokens=3, clips=0, inputs=("audio", "ceiling"))
+    whole = evaluate(model, grid(("transcript", 0), ("transcript", 2)), pools(), hear, settings, progress=False)
+    calls, generate = [], inference.generate
+
+    def interrupted(*args: Any, **options: Any) -> list[Answer]:
+        calls.append(1)
+        if len(calls) == 6:  # of the second cell, two calls a block
+            raise KeyboardInterrupt
+        return generate(*args, **options)
+
+    monkeypatch.setattr(inference, "generate", interrupted)
+    found = evaluate(model, grid(("transcript", 0), ("transcript", 2)), pools(), hear, settings, progress=False)
+    assert found.interrupted and not whole.interrupted
+    assert 0 < len(found.outcomes) < len(whole.outcomes)
+    assert [o.answer for o in found.outcomes] == [o.answer for o in whole.outcomes[: len(found.outcomes)]]
+    assert len(found.outcomes) % 32 == 0 and {row["n"] for row in found.rows}
+
+
 def test_the_model_is_left_in_the_mode_it_was_in(model: ICLAL) -> None:
     model.train()
     try:

@@ -18,6 +18,7 @@ from iclal.evaluation.report.report import read_report
 from iclal.evaluation.report.rows import check_rows
 from iclal.experiments.conditions import Condition, evaluate_all, own_conditions
 from iclal.experiments.grid import ablations, run_grid, training_curves, untrained
+from iclal.model import inference
 from iclal.model.connector import CTCConnector, CTCSettings, LinearSettings
 from iclal.model.model import ICLAL
 
@@ -80,6 +81,23 @@ def test_a_grid_is_its_evaluations_in_one_report(ctc: ICLAL, linear: ICLAL, mani
     assert (tmp_path / "report.html").is_file()
     lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(lines) == sum(len(evaluation.outcomes) for evaluation in alone)
+
+
+def test_an_interrupted_grid_is_a_report_of_what_was_asked_until_then(
+    ctc: ICLAL, linear: ICLAL, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, generate = [], inference.generate
+
+    def interrupted(*args: Any, **options: Any) -> list[inference.Answer]:
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return generate(*args, **options)
+
+    monkeypatch.setattr(inference, "generate", interrupted)
+    path = run_grid({"ctc": ctc, "linear": linear}, tmp_path, manifest=manifest, queries=32, progress=False)
+    report = read_report(path)
+    assert report.meta["interrupted"] and {row["model"] for row in report.rows} == {"ctc"}
 
 
 def test_an_unknown_grid_or_a_manifest_without_anything_to_ask_writes_nothing(ctc: ICLAL, tmp_path: Path) -> None:

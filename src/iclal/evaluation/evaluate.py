@@ -77,6 +77,7 @@ class Evaluation:
     recordings: dict[str, Audio]  # of the clips, by their id
     left_out: dict[str, str]  # inputs that could not be made, and why
     left_out_cells: frozenset[tuple[str, int, str]] = frozenset()  # (task, shots, input) for which none could be made
+    interrupted: bool = False  # by Ctrl-C: what was asked until then
 
     @property
     def transcripts(self) -> dict[tuple[int, str], list[Outcome]]:
@@ -126,6 +127,7 @@ def evaluate(
     """Ask a model every query of every cell through every input.
 
     The same arguments give the same rows, and another model is asked the same queries behind the same demonstrations.
+    Ctrl-C ends it with what was asked until then (`Evaluation.interrupted`).
 
     Args:
         cells: the grid. With all inputs, each task must have a cell without demonstrations: the control of the others.
@@ -159,20 +161,28 @@ def evaluate(
     outcomes: list[Outcome] = []
     without_wrong_labels = 0
     bar = Bar("evaluating", sum(len(_inputs_at(b.cell.shots, inputs)) for b in drawn), wanted=progress)
+    interrupted = False
     with inference.in_use(model), bar:
         slots = Slots(clips, model, pools, settings.seed)
-        for block in drawn:
-            cell = block.cell
-            if not clips.transcribed_seconds:
-                clips.time_transcription([item.clip for item in block.queries])
-            if "cascade" in inputs:
-                clips.transcribe([item.clip for item in block.queries])
-            asked = _asked(block, conditions or _sound_of(cell.task))
-            for together in _calls(cell.shots, inputs):
-                answered = _answer(model, slots, clips, block, asked, together, settings)
-                without_wrong_labels += "wrong-labels" in together and not answered
-                outcomes += answered
-                bar.advance(len(together), f"{cell.task}, {cell.shots} shots")
+        try:
+            for block in drawn:
+                cell = block.cell
+                if not clips.transcribed_seconds:
+                    clips.time_transcription([item.clip for item in block.queries])
+                if "cascade" in inputs:
+                    clips.transcribe([item.clip for item in block.queries])
+                asked = _asked(block, conditions or _sound_of(cell.task))
+                of_block: list[Outcome] = []
+                for together in _calls(cell.shots, inputs):
+                    answered = _answer(model, slots, clips, block, asked, together, settings)
+                    without_wrong_labels += "wrong-labels" in together and not answered
+                    of_block += answered
+                    bar.advance(len(together), f"{cell.task}, {cell.shots} shots")
+                outcomes += of_block
+        except KeyboardInterrupt:
+            if not outcomes:
+                raise
+            interrupted = True  # the blocks that are whole are kept
         rows = make_rows(outcomes, columns)
         shown = choose(outcomes, rows, settings.clips)
         clips.transcribe([own[0].asked.utterance for own in shown])
@@ -193,7 +203,7 @@ def evaluate(
     }
     meta["seconds"] = round(time.monotonic() - start, 1)
     recordings = {own[0].asked.utterance.id: clips.audio(own[0].asked.utterance) for own in shown}
-    return Evaluation(columns, rows, outcomes, meta, page_clips, recordings, left_out, left_out_cells)
+    return Evaluation(columns, rows, outcomes, meta, page_clips, recordings, left_out, left_out_cells, interrupted)
 
 
 def score_of(outcomes: Sequence[Outcome]) -> TranscriptScore:

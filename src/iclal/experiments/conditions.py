@@ -57,6 +57,8 @@ def evaluate_all(
 ) -> list[Evaluation]:
     """Every model under every condition, asked the same queries. What a condition leaves out is noted on stderr.
 
+    An evaluation that was interrupted is the last.
+
     `ablation_of` is the name of the model of which the models are altered copies.
     """
     found = []
@@ -76,6 +78,8 @@ def evaluate_all(
             evaluation = evaluate(model, condition.cells, condition.pools, condition.hear, settings, progress=progress)
             evaluation.meta["left_out"] |= condition.left_out
             found.append(evaluation)
+            if evaluation.interrupted:
+                return found
     return found
 
 

@@ -7,6 +7,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def run_grid(
     Asked is the spoken world's test, or a manifest. The full grid adds the `ctc` connector's ablations and, of the
     bundled `ctc`, what it was before training; `human` is the project's data folder, whose human speech and sounds
     without speech are then asked too. `places` tells from where models were loaded: the training curve of a run's
-    model is shown.
+    model is shown. Ctrl-C ends it with a report of what was asked until then (`interrupted` in its meta).
 
     Raises:
         SettingsError: an unknown grid.
@@ -65,12 +66,15 @@ def run_grid(
         conditions += human_conditions(human)
     evaluations = evaluate_all(models, conditions, count, seed, progress=progress)
     if grid == "full" and manifest is None:
-        for name, model in models.items():
-            evaluations += ablations(name, model, conditions[0], count, seed, progress=progress)
-        for name, place in (places or {}).items():
-            if place in _UNTRAINED:
-                evaluations += untrained(name, _UNTRAINED[place], conditions[0], count, seed, progress=progress)
+        besides = [partial(ablations, name, model) for name, model in models.items()]
+        recipes = {name: _UNTRAINED[place] for name, place in (places or {}).items() if place in _UNTRAINED}
+        besides += [partial(untrained, name, recipe) for name, recipe in recipes.items()]
+        for ask in besides:
+            if not evaluations[-1].interrupted:
+                evaluations += ask(conditions[0], count, seed, progress=progress)
     meta = {"grid": grid, "command": shlex.join(["iclal", *sys.argv[1:]]), "commit": commit()}
+    if evaluations[-1].interrupted:
+        meta["interrupted"] = True
     curves = {"training_curves": training_curves(places or {})}
     return write_evaluations(out, evaluations, extras=curves | dict(extras or {}), meta=meta)
 
@@ -126,7 +130,8 @@ def ablations(
         connector.settings = settings.model_copy(update={"rows": "hard"})
         one = {f"{name}-hard-rows": model}
         narrow = dataclasses.replace(narrow, left_out=left_out)
-        found += evaluate_all(one, [narrow], queries, seed, ablation_of=name, progress=progress)
+        if not (found and found[-1].interrupted):
+            found += evaluate_all(one, [narrow], queries, seed, ablation_of=name, progress=progress)
     finally:
         connector.residual, connector.settings = residual, settings
     return found
