@@ -33,7 +33,7 @@ FEW = {
 PROGRAM = """
 from iclal.experiments import documents, encoder, language_model
 documents.POOL_SIZE = 400
-language_model.check_documents.__defaults__ = (2, 0)
+language_model.check_documents.__defaults__ = (2, 0, ("train", "test"))
 language_model.measure.__defaults__ = (4,)
 encoder.check_speech.__defaults__ = (2,)
 from iclal.cli import main
