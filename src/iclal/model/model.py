@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Cache
 
+from iclal.audio.reading import Audio
 from iclal.data.prompt import Prompt, Template
 from iclal.model.connector import Connector, ConnectorSettings, Prefixes, build_connector
 from iclal.model.encoder import Encoder
@@ -22,7 +23,6 @@ from iclal.model.layout import Layout
 from iclal.settings import Settings
 
 if TYPE_CHECKING:
-    from iclal.audio.reading import Audio
     from iclal.model.inference import Answer, Transcript
 
 
@@ -166,9 +166,9 @@ class ICLAL(nn.Module):
         """What is said in a recording of any length, or in each of a list: see `iclal.model.inference.transcribe`."""
         from iclal.model import inference
 
-        if isinstance(audio, Sequence) and not isinstance(audio, str):
-            return inference.transcribe(self, audio)
-        return inference.transcribe(self, [audio])[0]
+        if isinstance(audio, Audio):
+            return inference.transcribe(self, [audio])[0]
+        return inference.transcribe(self, audio)
 
     def generate(
         self, prompt: Prompt | Sequence[Prompt], *, max_new_tokens: int | None = None, batch_size: int = 16
