@@ -3,7 +3,7 @@
     python benchmarks/language_model.py
 
 Writes benchmarks/results/language-model.json: plain (400 documents a check), and the first hundred of them without and
-behind 1,000 tokens of filler. The sentences are those of the ears' part, which the language model has never read.
+behind 1,000 tokens of filler. The sentences are those of the ears' part, which documents for it do not hold.
 `iclal pretrain language-model` measures a run's checkpoint so; the bundled weights are a mean of two.
 """
 

@@ -145,6 +145,16 @@ def test_reworded_instructions_are_many_and_hold_none_of_the_tests(task: Any) ->
     assert not any(kept in wording for wording in made for kept in task.HELD_OUT_INSTRUCTIONS)
 
 
+def test_a_wording_kept_for_the_test_is_not_made_though_it_could_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made() -> list[str]:
+        rng = random.Random(0)
+        return [documents._reworded(rng, transcript) for _ in range(1000)]
+
+    assert any("write the exact words" in wording for wording in made())
+    monkeypatch.setattr(transcript, "HELD_OUT_INSTRUCTIONS", ("write the exact words",))
+    assert not any("write the exact words" in wording for wording in made())
+
+
 @pytest.mark.parametrize("task", [transcript, questions, summary, pattern])
 def test_a_mixed_instruction_begins_and_ends_as_known_ones_do(task: Any) -> None:
     rng = random.Random(0)

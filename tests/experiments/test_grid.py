@@ -100,6 +100,22 @@ def test_an_interrupted_grid_is_a_report_of_what_was_asked_until_then(
     assert report.meta["interrupted"] and {row["model"] for row in report.rows} == {"ctc"}
 
 
+def test_an_interrupt_before_the_second_model_has_answered_keeps_the_first(
+    ctc: ICLAL, linear: ICLAL, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate = inference.generate
+
+    def interrupted(model: ICLAL, *args: Any, **options: Any) -> list[inference.Answer]:
+        if model is linear:
+            raise KeyboardInterrupt
+        return generate(model, *args, **options)
+
+    monkeypatch.setattr(inference, "generate", interrupted)
+    path = run_grid({"ctc": ctc, "linear": linear}, tmp_path, manifest=manifest, queries=16, progress=False)
+    report = read_report(path)
+    assert report.meta["interrupted"] and {row["model"] for row in report.rows} == {"ctc"}
+
+
 def test_an_unknown_grid_or_a_manifest_without_anything_to_ask_writes_nothing(ctc: ICLAL, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no grid 'tiny'; known are quick, full"):
         run_grid({"mine": ctc}, tmp_path / "out", grid="tiny", progress=False)

@@ -180,3 +180,5 @@ def test_what_is_no_audio_and_what_is_no_prompt_is_refused_by_name(parts: Path) 
         model.transcribe(["clip.wav"])  # type: ignore[list-item]
     with pytest.raises(PromptError, match="a prompt is a tuple of pieces, found Text"):
         model.generate([Text("where"), noise(4_000)])  # type: ignore[list-item]
+    with pytest.raises(PromptError, match="found Text"):
+        model.score_candidates(Text("where"), ["yes"])  # type: ignore[arg-type]

@@ -57,7 +57,7 @@ def evaluate_all(
 ) -> list[Evaluation]:
     """Every model under every condition, asked the same queries. What a condition leaves out is noted on stderr.
 
-    An evaluation that was interrupted is the last.
+    An evaluation that was interrupted, or the one before, is the last, and says so.
 
     `ablation_of` is the name of the model of which the models are altered copies.
     """
@@ -75,7 +75,14 @@ def evaluate_all(
                 seed=seed,
                 inputs=condition.inputs,
             )
-            evaluation = evaluate(model, condition.cells, condition.pools, condition.hear, settings, progress=progress)
+            try:
+                evaluation = evaluate(
+                    model, condition.cells, condition.pools, condition.hear, settings, progress=progress
+                )
+            except KeyboardInterrupt:
+                if not found:
+                    raise
+                return [*found[:-1], dataclasses.replace(found[-1], interrupted=True)]
             evaluation.meta["left_out"] |= condition.left_out
             found.append(evaluation)
             if evaluation.interrupted:

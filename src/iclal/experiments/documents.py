@@ -88,8 +88,8 @@ _PHRASES = {
 }
 
 _WORDED = {"copy": transcript, "transcript": transcript, "questions": questions, "summary": summary, "pattern": pattern}
-REWORDED_SHARE = 0.3  # of their instructions, and of those of several questions
-_LEAST_WORDS = 4  # of such an instruction: "the speech" could ask for anything
+REWORDED_SHARE = 0.5  # of their instructions, and of those of several questions
+_LEAST_WORDS = 4  # of one that is mixed of two: "the speech" could ask for anything
 WORD_VALUES = {
     "colour": words.COLOURS,
     "place": words.PLACES,

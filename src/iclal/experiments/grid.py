@@ -70,8 +70,12 @@ def run_grid(
         recipes = {name: _UNTRAINED[place] for name, place in (places or {}).items() if place in _UNTRAINED}
         besides += [partial(untrained, name, recipe) for name, recipe in recipes.items()]
         for ask in besides:
-            if not evaluations[-1].interrupted:
+            if evaluations[-1].interrupted:
+                break
+            try:
                 evaluations += ask(conditions[0], count, seed, progress=progress)
+            except KeyboardInterrupt:
+                evaluations[-1] = dataclasses.replace(evaluations[-1], interrupted=True)
     meta = {"grid": grid, "command": shlex.join(["iclal", *sys.argv[1:]]), "commit": commit()}
     if evaluations[-1].interrupted:
         meta["interrupted"] = True

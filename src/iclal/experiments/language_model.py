@@ -242,7 +242,7 @@ def check_documents(
 ) -> dict[str, list[Document]]:
     """Documents of the ears' sentences, by task and shots; only the query's answer counts. `*`: unseen names.
 
-    The language model has never read these sentences. With `filler_tokens` that many tokens of other passages stand in
+    Documents hold none of these sentences. With `filler_tokens` that many tokens of other passages stand in
     front of each of the same documents. Names and label words are of `name_parts`: a training is not to be chosen by
     the test's.
     """

@@ -68,8 +68,10 @@ def run_quickstart(
         results = [found for job in jobs if (found := job.result()) is not None]
     if len(results) < len(recipes):
         raise TrainingError(f"training was interrupted; go on with: {resume_command(out, overrides, queries)}")
-    _say("4/4 report")
     evaluations = [evaluation for own, _ in results for evaluation in own]
+    if any(evaluation.interrupted for evaluation in evaluations):
+        raise TrainingError(f"the evaluation was interrupted; go on with: {resume_command(out, overrides, queries)}")
+    _say("4/4 report")
     extras: dict[str, Any] = {
         "training_curves": {name: read_training_curve(out / name / "metrics.jsonl") for name in recipes}
     }

@@ -139,9 +139,6 @@ def generate(
         PromptError: a prompt that is no tuple, empty, not filled, or too long for the language model's positions.
         ModelError: the language model is in the state for activation checkpointing.
     """
-    for prompt in prompts:
-        if not isinstance(prompt, tuple):
-            raise PromptError(f"a prompt is a tuple of pieces, found {type(prompt).__name__}; several stand in a list")
     with in_use(model):
         hearing, tokenized, layouts = _lay_out_all(model, prompts, [()] * len(prompts), hearing, batch_size)
         budgets = [
@@ -328,6 +325,9 @@ def _lay_out_all(
     batch_size: int,
 ) -> tuple[Hearing, list[TokenizedPrompt], list[Layout]]:
     """Tokens and layouts of prompts with their targets' ids, all clips heard, all lengths checked."""
+    for prompt in prompts:
+        if not isinstance(prompt, tuple):
+            raise PromptError(f"a prompt is a tuple of pieces, found {type(prompt).__name__}; several stand in a list")
     hearing = hearing if hearing is not None else Hearing(model)
     tokenized = [tokenize(prompt, model.language_model, hearing.number) for prompt in prompts]
     counts = hearing.hear(batch_size)

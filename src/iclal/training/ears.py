@@ -299,8 +299,7 @@ class School:
         """Let a frozen encoder hear every clip, now instead of in each epoch; a dry run only those of batches `ids`."""
         assert self.recipe.hears_once
         recordings, seed = self.speech.train, self.recipe.train.seed
-        wanted = recordings.utterances if ids is None else {clip for id in ids for clip in self._clips_of(id)}
-        lengths = {id: recordings.num_samples(id) for id in wanted}
+        lengths = {id: recordings.num_samples(id) for id in recordings.utterances}
         needed = FrozenFrames.num_bytes(self.model.encoder, lengths)
         if needed > _MOST_FRAMES:
             limit = f"more than {_MOST_FRAMES / 1e9:.0f} GB"
@@ -312,7 +311,8 @@ class School:
         def drawn(id: str) -> Audio:
             return recordings.draw(id, seed, 0, self.recipe.augment)
 
-        self.frames = FrozenFrames(self.model.encoder, lengths, drawn, progress=progress)
+        wanted = lengths if ids is None else {clip for id in ids for clip in self._clips_of(id)}
+        self.frames = FrozenFrames(self.model.encoder, {id: lengths[id] for id in wanted}, drawn, progress=progress)
 
     def draw(self, step: int, micro: int) -> SimpleBatch[EarsBatch]:
         """Batch `micro` of a step: clips and lessons, every clip drawn once."""

@@ -37,12 +37,14 @@ class DataSettings(Settings):
 
     @model_validator(mode="after")
     def _a_manifest_stands_alone(self) -> DataSettings:
-        of_world = {"names_share": self.names_share, "silence_around": self.silence_around, "human": self.human}
-        asked = ", ".join(f"{key} {value}" for key, value in of_world.items() if value)
+        of_world = ("names_share", "drawn_share", "silence_around", "human", "digit_strings", "no_speech")
+        defaults = {key: type(self).model_fields[key].default for key in of_world}
+        asked = {key: getattr(self, key) for key in of_world if getattr(self, key) != defaults[key]}
         if self.train is not None and self.passages is None and asked:
+            told = ", ".join(f"{key} {value} (default {defaults[key]})" for key, value in asked.items())
             raise ValueError(
-                f"{asked}: only beside the spoken world's passages; {self.train} brings its own clips: set what is "
-                "named to null or 0"
+                f"{told}: only beside the spoken world's passages; {self.train} brings its own clips: set what "
+                "is named to its default"
             )
         return self
 
