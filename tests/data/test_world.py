@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import itertools
 import random
 import re
@@ -127,7 +128,7 @@ def test_a_sentence_belongs_to_one_part_by_its_text() -> None:
 def test_passages_hold_sentences_of_their_part_alone(part: str) -> None:
     for utterance in passages(100, part):
         assert utterance.text is not None
-        told = [s + "." for s in utterance.text.rstrip(".").split(". ")]
+        told = sentences.split(utterance.text)
         assert {sentences.sentence_part(s) for s in told if s not in sentences.FILLERS} == {part}
 
 
@@ -176,7 +177,7 @@ def test_a_question_asked_twice_would_have_one_answer() -> None:
 def test_every_wording_of_every_question_has_one_answer_in_its_passage() -> None:
     """All wordings over all sentences of a passage: the same question never stands for two answers."""
     for utterance in PASSAGES[:300]:
-        told = [parse(sentence + ".") for sentence in (utterance.text or "").rstrip(".").split(". ")]
+        told = [parse(sentence) for sentence in sentences.split(utterance.text or "")]
         answers: dict[str, str] = {}
         for frame, values in filter(None, told):
             for attribute, wordings in frame.questions:
@@ -208,7 +209,7 @@ def parse(sentence: str) -> tuple[sentences.Frame, dict[str, str]] | None:
 
 def test_answers_follow_from_the_sentences() -> None:
     for utterance in PASSAGES[:200]:
-        told = [parse(sentence + ".") for sentence in (utterance.text or "").rstrip(".").split(". ")]
+        told = [parse(sentence) for sentence in sentences.split(utterance.text or "")]
         summary = ", ".join(frame.summary.format(**values) for frame, values in filter(None, told))
         assert utterance.summary == summary
         for question in utterance.questions:
@@ -361,3 +362,7 @@ def test_speech_is_made_once(spoken: list[Utterance]) -> None:
     taste = sentences.Taste((1, 1))
     again = speech.speak_passages("ears", 8, 5, taste, noisy_share=0.5, digits_share=0.3, folder=Path(folder))
     assert again == spoken and path.stat().st_mtime_ns == stamp
+
+
+def test_worked_examples_of_the_docstrings() -> None:
+    assert doctest.testmod(sentences).failed == 0

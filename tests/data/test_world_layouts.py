@@ -83,7 +83,7 @@ def test_spoken_squad_comes_back_field_by_field(told: list[Utterance], cache: Pa
     assert {q.answers[0] for u in told for q in u.questions if q not in kept} <= {"yes", "no"}
     one = told[0]
     voice = layouts.speech.voice_of(one)
-    parts = [layouts.Speech(layouts.names.spoken_form(s), voice) for s in layouts.sentences_of(one)]
+    parts = [layouts.Speech(layouts.names.spoken_form(s), voice) for s in layouts.sentences.split(one.text or "")]
     said = np.concatenate([read_audio(path).samples for path in layouts.speak_all(parts, cache)])
     assert np.array_equal(samples(found[one.text]), said)
     assert found[one.text].duration_seconds == pytest.approx(len(said) / 16_000, abs=1e-6)
@@ -121,7 +121,7 @@ def test_ami_spans_are_the_passages_with_their_summaries(
         read = found[utterance.text]
         assert (read.summary, read.split) == (utterance.summary, utterance.split)
         assert read.extra["covered"] == 1.0
-        assert [act[4] for act in read.extra["acts"]] == layouts.sentences_of(utterance)
+        assert [act[4] for act in read.extra["acts"]] == layouts.sentences.split(utterance.text or "")
         assert {act[3] for act in read.extra["acts"]} == {"Inform"}
         assert read.duration_seconds == pytest.approx(len(said) / 16_000, abs=2e-3)
 
@@ -134,7 +134,9 @@ def test_ami_meetings_hold_all_turns_and_summaries_in_order(told: list[Utterance
         assert read.summary == " ".join(u.summary or "" for u in passages)
         assert read.text == " ".join(u.text or "" for u in passages)
         assert [read.extra["speakers"][turn[2]][0] for turn in read.extra["turns"]] == [u.speaker for u in passages]
-        assert [act[3] for act in read.extra["extracted"]] == [layouts.sentences_of(u)[0] for u in passages]
+        assert [act[3] for act in read.extra["extracted"]] == [
+            layouts.sentences.split(u.text or "")[0] for u in passages
+        ]
         assert read.extra["microphone"] == "headset-mix" and read.duration_seconds is not None
         assert read.duration_seconds > read.extra["turns"][-1][1]
 

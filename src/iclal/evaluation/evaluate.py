@@ -158,49 +158,18 @@ def evaluate(
     for block in drawn:
         for item in (*block.demonstrations, *block.queries):
             clips.audio(item.clip)
-    outcomes: list[Outcome] = []
-    without_wrong_labels = 0
-    bar = Bar("evaluating", sum(len(_inputs_at(b.cell.shots, inputs)) for b in drawn), wanted=progress)
-    interrupted = False
-    with inference.in_use(model), bar:
+    with inference.in_use(model):
         slots = Slots(clips, model, pools, settings.seed)
-        try:
-            for block in drawn:
-                cell = block.cell
-                if not clips.transcribed_seconds:
-                    clips.time_transcription([item.clip for item in block.queries])
-                if "cascade" in inputs:
-                    clips.transcribe([item.clip for item in block.queries])
-                asked = _asked(block, conditions or _sound_of(cell.task))
-                of_block: list[Outcome] = []
-                for together in _calls(cell.shots, inputs):
-                    answered = _answer(model, slots, clips, block, asked, together, settings)
-                    without_wrong_labels += "wrong-labels" in together and not answered
-                    of_block += answered
-                    bar.advance(len(together), f"{cell.task}, {cell.shots} shots")
-                outcomes += of_block
-        except KeyboardInterrupt:
-            if not outcomes:
-                raise
-            interrupted = True  # the blocks that are whole are kept
+        bar = Bar("evaluating", sum(len(_inputs_at(b.cell.shots, inputs)) for b in drawn), wanted=progress)
+        outcomes, interrupted = _ask_all(model, slots, clips, drawn, inputs, settings, conditions, bar)
         rows = make_rows(outcomes, columns)
         shown = choose(outcomes, rows, settings.clips)
         clips.transcribe([own[0].asked.utterance for own in shown])
         page_clips = [clip_of(model, own, clips, columns.model) for own in shown]
-    meta = _meta(model, settings, pools, left_out, clips)
-    meta["left_out"] |= {
-        f"by {name}": f"{count} values; see answers.jsonl" for name, count in wide_break_downs(outcomes).items()
-    }
-    meta["queries"] |= {
-        "repeated": sum(block.repeated for block in drawn),
-        "blocks without other labels to show": without_wrong_labels,
-        "cascades longer than the positions": sum(outcome.finish_reason == TOO_LONG for outcome in outcomes),
-    }
     left_out_cells = _left_out_cells(outcomes, inputs)
-    meta["left_out"] |= {
-        f"{input}, {task} with {shots} shots": "all answers are the same, there are no others to show"
-        for task, shots, input in sorted(left_out_cells)
-    }
+    meta = _meta(model, settings, pools, left_out, clips)
+    meta["left_out"] |= _not_told(outcomes, left_out_cells)
+    meta["queries"] |= _counts(drawn, outcomes, inputs)
     meta["seconds"] = round(time.monotonic() - start, 1)
     recordings = {own[0].asked.utterance.id: clips.audio(own[0].asked.utterance) for own in shown}
     return Evaluation(columns, rows, outcomes, meta, page_clips, recordings, left_out, left_out_cells, interrupted)
@@ -269,6 +238,42 @@ def _calls(shots: int, inputs: Sequence[str]) -> list[list[str]]:
     """
     own = _inputs_at(shots, inputs)
     return [[input] for input in own] if shots else [own]
+
+
+def _ask_all(
+    model: ICLAL,
+    slots: Slots,
+    clips: Clips,
+    blocks: Sequence[Block],
+    inputs: Sequence[str],
+    settings: EvaluationSettings,
+    conditions: Callable[[Utterance], Iterable[str]] | None,
+    bar: Bar,
+) -> tuple[list[Outcome], bool]:
+    """The blocks' outcomes, and whether Ctrl-C ended it: then of the blocks that were whole by then.
+
+    Raises KeyboardInterrupt where none was.
+    """
+    outcomes: list[Outcome] = []
+    try:
+        with bar:
+            for block in blocks:
+                cell = block.cell
+                if not clips.transcribed_seconds:
+                    clips.time_transcription([item.clip for item in block.queries])
+                if "cascade" in inputs:
+                    clips.transcribe([item.clip for item in block.queries])
+                asked = _asked(block, conditions or _sound_of(cell.task))
+                of_block: list[Outcome] = []
+                for together in _calls(cell.shots, inputs):
+                    of_block += _answer(model, slots, clips, block, asked, together, settings)
+                    bar.advance(len(together), f"{cell.task}, {cell.shots} shots")
+                outcomes += of_block
+    except KeyboardInterrupt:
+        if not outcomes:
+            raise
+        return outcomes, True
+    return outcomes, False
 
 
 def _answer(
@@ -340,6 +345,26 @@ def _left_out_cells(outcomes: Sequence[Outcome], inputs: Sequence[str]) -> froze
     made = {(*outcome.asked.cell, outcome.input) for outcome in outcomes}
     cells = {outcome.asked.cell for outcome in outcomes}
     return frozenset((*cell, input) for cell in cells for input in _inputs_at(cell[1], inputs)) - made
+
+
+def _not_told(outcomes: Sequence[Outcome], left_out_cells: Iterable[tuple[str, int, str]]) -> dict[str, str]:
+    """What the rows do not tell, and why: break-downs of too many values, cells without wrong labels to show."""
+    wide = {f"by {name}": f"{count} values; see answers.jsonl" for name, count in wide_break_downs(outcomes).items()}
+    return wide | {
+        f"{input}, {task} with {shots} shots": "all answers are the same, there are no others to show"
+        for task, shots, input in sorted(left_out_cells)
+    }
+
+
+def _counts(drawn: Sequence[Block], outcomes: Sequence[Outcome], inputs: Sequence[str]) -> dict[str, int]:
+    """What a reader should know of the queries."""
+    blocks = {(outcome.asked.cell, outcome.asked.block) for outcome in outcomes if outcome.asked.shots}
+    misled = {(o.asked.cell, o.asked.block) for o in outcomes if o.input == "wrong-labels"}
+    return {
+        "repeated": sum(block.repeated for block in drawn),
+        "blocks without other labels to show": len(blocks - misled) if "wrong-labels" in inputs else 0,
+        "cascades longer than the positions": sum(outcome.finish_reason == TOO_LONG for outcome in outcomes),
+    }
 
 
 def _meta(

@@ -11,7 +11,7 @@ import dataclasses
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from iclal.data.demonstrations import draw, query, seeded
 from iclal.data.manifest import Utterance
@@ -19,6 +19,7 @@ from iclal.data.prompt import Clip, Prompt, SlotText, Template, Text, fill, read
 from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
 from iclal.data.tasks.episode import Episode
 from iclal.data.world import names, sentences, voices, words
+from iclal.experiments.wordings import reworded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -38,58 +39,8 @@ _KINDS = {
     "labels": 0.06,
     "voice": 0.07,
 }
-
-
-@dataclass(frozen=True)
-class _Phrases:
-    """What instructions of a task are made of, besides the wordings that ears and demonstrations use."""
-
-    done: tuple[str, ...]
-    with_what: tuple[str, ...]
-    how: tuple[str, ...]
-    asked: tuple[str, ...] = ()
-
-
-_PHRASES = {
-    "transcript": _Phrases(
-        ("write", "write down", "type", "give", "repeat", "say", "tell", "transcribe"),
-        (
-            *("what you hear", "what is said", "the speech", "the exact speech", "the words", "the exact words"),
-            *("the words of the speaker", "all the words", "all that is said", "what the speaker said"),
-        ),
-        ("", "", "", "word for word", "in the exact words"),
-        ("what is said", "what do you hear", "which words do you hear", "which words are said", "what was said"),
-    ),
-    "questions": _Phrases(
-        (
-            *("answer", "reply to", "give the answer to", "give a short answer to", "say the answer to"),
-            *("listen and answer", "listen and give the answer to", "hear the speech and answer"),
-        ),
-        ("the question", "the question about the speech", "the question about what you hear"),
-        ("", "", "", "in a few words"),
-    ),
-    "summary": _Phrases(
-        (
-            *("sum up", "summarise", "give a short summary of", "write a short summary of", "tell the main points of"),
-            *("write the main points of", "give short notes of", "say the main points of", "tell in a few words"),
-        ),
-        ("the speech", "what you hear", "what is said", "what the speaker said"),
-        ("", "", "", "in a few words", "in short notes"),
-        ("what is the speech about", "what is it about", "which are the main points"),
-    ),
-    "pattern": _Phrases(
-        (
-            *("follow", "do as in", "answer as in", "go on as in", "do the same as in", "answer in the way of"),
-            *("go on in the way of", "do it as in", "use", "see"),
-        ),
-        ("the examples", "the examples of the speech"),
-        ("", "", "and do the same", "and answer in the same way", "and do it in the same way"),
-    ),
-}
-
 _WORDED = {"copy": transcript, "transcript": transcript, "questions": questions, "summary": summary, "pattern": pattern}
 REWORDED_SHARE = 0.5  # of their instructions, and of those of several questions
-_LEAST_WORDS = 4  # of one that is mixed of two: "the speech" could ask for anything
 WORD_VALUES = {
     "colour": words.COLOURS,
     "place": words.PLACES,
@@ -269,35 +220,9 @@ def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[st
         else:
             episode = voice.episode(rng)
     if kind in _WORDED and rng.random() < REWORDED_SHARE:
-        episode = dataclasses.replace(episode, instruction=_reworded(rng, _WORDED[kind]))
+        episode = dataclasses.replace(episode, instruction=reworded(rng, _WORDED[kind]))
     prompt = solved(episode, passages, shots, rng, template)
     return kind, prompt if episode.attribute is None else _bound(prompt, episode.attribute)
-
-
-def _reworded(rng: random.Random, task: Any) -> str:
-    """Another wording for the task's instruction, so that it is known by what it says; never one kept for the test."""
-    while True:
-        wording = _mixed(rng, task) if rng.random() < 0.4 else _phrased(rng, task)
-        if not any(held in wording for held in task.HELD_OUT_INSTRUCTIONS):
-            return wording
-
-
-def _mixed(rng: random.Random, task: Any) -> str:
-    """The beginning of one of the task's wordings and the end of another."""
-    while True:
-        begun, ended = (rng.choice(task.INSTRUCTIONS).split() for _ in range(2))
-        words_of_both = begun[: rng.randint(1, len(begun))] + ended[rng.randint(0, len(ended) - 1) :]
-        if len(words_of_both) >= _LEAST_WORDS:
-            return " ".join(words_of_both)
-
-
-def _phrased(rng: random.Random, task: Any) -> str:
-    """What is to be done, with what, and how; or the same as a question where there is one."""
-    phrases = _PHRASES[task.__name__.rpartition(".")[2]]
-    if phrases.asked and rng.random() < 0.25:
-        return rng.choice(phrases.asked)
-    parts = (rng.choice(phrases.done), rng.choice(phrases.with_what), rng.choice(phrases.how))
-    return " ".join(part for part in parts if part)
 
 
 def _bound(prompt: Prompt, attribute: str) -> Prompt:
@@ -357,7 +282,7 @@ def _several_questions(rng: random.Random, passage: Utterance, template: Templat
     """Several questions about one clip: more answers for the same tokens of context."""
     asked = list(passage.questions)
     rng.shuffle(asked)
-    wording = _reworded(rng, questions) if rng.random() < REWORDED_SHARE else rng.choice(questions.INSTRUCTIONS)
+    wording = reworded(rng, questions) if rng.random() < REWORDED_SHARE else rng.choice(questions.INSTRUCTIONS)
     pieces: list = [Text(wording + template.end)] if rng.random() < 0.75 else []
     pieces += [Text(template.clip_cue), Clip(passage), Text(template.end)]
     hints = _told_values(passage)

@@ -156,7 +156,8 @@ class DocumentBatches:
 
     def digest(self) -> str:
         """What the first pool's documents are: a resumed run must draw the same."""
-        return _digest([document for batch in self._of_pool(0) for document in batch])
+        self(0)
+        return _digest(itertools.chain.from_iterable(self._batches))
 
     def _of_pool(self, number: int) -> list[list[Document]]:
         """Batches of documents of like length, in a random order."""

@@ -212,7 +212,7 @@ def transcribe(model: ICLAL, audios: Sequence[Audio], *, batch_size: int = BATCH
         AudioError: what is to be transcribed is no Audio.
         PromptError, ModelError: as `generate`.
     """
-    for audio in audios if isinstance(audios, list | tuple) else [audios]:
+    for audio in audios if isinstance(audios, Sequence) and not isinstance(audios, str) else [audios]:
         if not isinstance(audio, Audio):
             found = f"{type(audio).__name__} {audio!r}"[:80]
             raise AudioError(f"only an Audio is transcribed, found {found}; read_audio makes one of a file or an array")

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from iclal.audio.augment import Augment
 from iclal.data.prompt import Template
+from iclal.data.world.voices import DRAWN_SHARE
 from iclal.errors import SettingsError
 from iclal.model.connector import ConnectorSettings, CTCSettings
 from iclal.settings import Settings
@@ -27,7 +28,7 @@ class DataSettings(Settings):
     validation_share: float = Field(default=0.1, gt=0, lt=1)
     passages: int | None = Field(default=None, gt=0)  # of the spoken world, in place of a manifest
     names_share: float = Field(default=0.0, ge=0, le=0.9)  # of these, names alone (a tenth is digits alone)
-    drawn_share: float = Field(default=0.5, ge=0, le=1)  # of the world's voices, drawn for a passage alone
+    drawn_share: float = Field(default=DRAWN_SHARE, ge=0, le=1)  # of the world's voices, drawn for a passage alone
     human: Path | None = None  # the project's `data` folder: human digits and sounds without speech beside the world
     digit_strings: int = 300
     no_speech: int = 150

@@ -85,11 +85,6 @@ def _cast_adult(rng: random.Random, part: str) -> voices.Casting:
             return casting
 
 
-def sentences_of(utterance: Utterance) -> list[str]:
-    """The sentences of a passage, each with its full stop."""
-    return [sentence + "." for sentence in (utterance.text or "").removesuffix(".").split(". ")]
-
-
 def words_of(utterance: Utterance) -> list[str]:
     """The words of a passage, without full stops: what LibriSpeech would write."""
     return (utterance.text or "").replace(".", "").split()
@@ -148,7 +143,9 @@ def _spoken_squad(told: Sequence[Utterance], out: Path, folder: Path | None) -> 
         for topic, paragraphs in enumerate(_groups(told, split, PARAGRAPHS_A_TOPIC)):
             for number, utterance in enumerate(paragraphs):
                 voice = speech.voice_of(utterance)
-                spoken = speak_all([Speech(names.spoken_form(s), voice) for s in sentences_of(utterance)], folder)
+                spoken = speak_all(
+                    [Speech(names.spoken_form(s), voice) for s in sentences.split(utterance.text or "")], folder
+                )
                 for sentence, recording in enumerate(spoken):
                     path = out / wavs / f"{topic}_{number}_{sentence}.wav"
                     path.parent.mkdir(exist_ok=True)
@@ -236,7 +233,7 @@ def _meet(id: str, group: Sequence[Utterance], split: str, folder: Path | None) 
         agent = AGENTS[SPEAKERS[split].index(utterance.speaker or "")]
         samples = read_audio(recording).samples
         acts = []
-        for sentence in sentences_of(utterance):
+        for sentence in sentences.split(utterance.text or ""):
             words = len(_tokens(sentence))
             acts.append((counts[agent], counts[agent] + words - 1))
             counts[agent] += words

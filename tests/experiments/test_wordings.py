@@ -1,0 +1,44 @@
+"""Other wordings of instructions: many, made of what is known, none that is kept for the test."""
+
+from __future__ import annotations
+
+import random
+from types import ModuleType
+
+import pytest
+
+from iclal.data.tasks import pattern, questions, summary, transcript
+from iclal.experiments import wordings
+from iclal.experiments.wordings import reworded
+
+
+@pytest.mark.parametrize("task", [transcript, questions, summary, pattern])
+def test_reworded_instructions_are_many_and_hold_none_of_the_tests(task: ModuleType) -> None:
+    rng = random.Random(0)
+    made = {reworded(rng, task) for _ in range(3000)}
+    assert len(made) > 100 and not made <= set(task.INSTRUCTIONS)
+    assert not any(kept in wording for wording in made for kept in task.HELD_OUT_INSTRUCTIONS)
+
+
+def test_a_wording_kept_for_the_test_is_not_made_though_it_could_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made() -> list[str]:
+        rng = random.Random(0)
+        return [reworded(rng, transcript) for _ in range(1000)]
+
+    assert any("write the exact words" in wording for wording in made())
+    monkeypatch.setattr(transcript, "HELD_OUT_INSTRUCTIONS", ("write the exact words",))
+    assert not any("write the exact words" in wording for wording in made())
+
+
+@pytest.mark.parametrize("task", [transcript, questions, summary, pattern])
+def test_a_mixed_instruction_begins_and_ends_as_known_ones_do(task: ModuleType) -> None:
+    rng = random.Random(0)
+    for wording in {wordings._mixed(rng, task) for _ in range(500)}:
+        said = wording.split()
+        assert len(said) >= 4
+        cuts = [(" ".join(said[:i]), " ".join(said[i:])) for i in range(1, len(said) + 1)]
+        assert any(
+            any(known.startswith(begun) for known in task.INSTRUCTIONS)
+            and any(known.endswith(ended) for known in task.INSTRUCTIONS)
+            for begun, ended in cuts
+        ), wording
