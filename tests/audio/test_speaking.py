@@ -69,6 +69,29 @@ def test_a_timbre_is_a_variant_of_ones_own_bit_for_bit(espeak: Espeak) -> None:
     assert not np.array_equal(plain.samples, named.samples[: len(plain.samples)])  # and is gone with its request
 
 
+@pytest.mark.parametrize("accent", ["en-us", "en-gb-scotland"])
+def test_a_phoneme_exchanged_is_the_other_one_bit_for_bit(espeak: Espeak, accent: str) -> None:
+    def said(text: str, exchange: str = "") -> bytes:
+        return espeak.speak(Voice(accent, timbre=f"roughness 2{exchange}"), text).samples.tobytes()
+
+    assert said("[[b'oUm boUm]]", "\nreplace 00 oU aU") == said("[[b'aUm baUm]]") != said("[[b'oUm boUm]]")
+    assert said("[[h'oUm]]", "\nreplace 00 h NULL") == said("[['oUm]]")
+    assert said("[[b'i:m]]", "\nreplace 00 oU aU") == said("[[b'i:m]]")
+
+
+@pytest.mark.parametrize(
+    "line", ["replace 00 oU", "replace 04 oU o", "replace oU o", "replace 00 oU o o", "replaced 00 oU o"]
+)
+def test_an_exchange_that_eSpeak_NG_would_not_make_is_refused(line: str) -> None:
+    with pytest.raises(SettingsError, match=f"an exchange is written 'replace 00 oU o' .*, found '{line}'$"):
+        Voice(timbre=f"pitch 80 100\n{line}")
+
+
+def test_an_exchange_of_an_unknown_phoneme_is_refused_with_those_known() -> None:
+    with pytest.raises(SettingsError, match=r"no phoneme 'oy' to exchange in 'replace 00 oU oy'; known: @ @2 a .* 3:$"):
+        Voice(timbre="replace 00 oU oy")
+
+
 def test_a_timbre_of_other_words_or_beside_a_variant_is_refused() -> None:
     for line in (
         "language en",

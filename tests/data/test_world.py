@@ -113,6 +113,80 @@ def test_names_labels_and_words_sound_apart_in_every_accent(accent: str) -> None
     assert all(group in NEAREST for group in alike(every, accent, LENGTH_AND_STRESS))
 
 
+# A drawn accent is judged by eSpeak NG's signs: what it says in no more than four, of which some are one phoneme.
+EXCHANGES = voices._EXCHANGES_IN_NAMES | voices._EXCHANGES_IN_WORDS
+SIGNS = {
+    *EXCHANGES,
+    *itertools.chain.from_iterable(EXCHANGES.values()),
+    "@L",
+    "tS",
+    "dZ",
+    "i;",
+    "t#",
+    "w#",
+    "n-",
+    "aI@",
+}
+
+
+def signs(phonemes: str) -> tuple[str, ...]:
+    """Phonemes of eSpeak NG's notation one by one, stress apart."""
+    left, found = re.sub(r"[',%=_| -]", "", phonemes), []
+    while left:
+        size = next((size for size in (3, 2) if left[:size] in SIGNS), 1)
+        found.append(left[:size])
+        left = left[size:]
+    return tuple(found)
+
+
+def may_be_one(said: tuple[str, ...], other: tuple[str, ...], sounds: dict[str, str]) -> bool:
+    """Whether some choice of exchanges makes two words of one length sound alike; `sounds` names equal ones once."""
+    choices = {sign: {sounds.get(new, new) for new in (sign, *EXCHANGES.get(sign, ()))} for sign in {*said, *other}}
+    differ = {pair for pair in zip(said, other, strict=True) if pair[0] != pair[1]}
+    if not all(choices[one] & choices[two] for one, two in differ):
+        return False
+    concerned = sorted({sign for pair in differ for sign in pair})
+    for chosen in itertools.product(*(choices[sign] for sign in concerned)):
+        spoken = dict(zip(concerned, chosen, strict=True))
+        if all(spoken[one] == spoken[two] for one, two in differ):
+            return True
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accent", voices.ACCENTS)
+def test_no_drawn_accent_makes_two_words_of_one(accent: str) -> None:
+    """The lexicon among itself and beside all names of two syllables; names among themselves follow from the vowels."""
+    name_words = ["".join(pair) for pair in itertools.product(names.SYLLABLES, repeat=2)]
+    with Espeak() as espeak:
+        text = "\n\n".join(sentences.lexicon())
+        said = [signs(phonemes) for phonemes in espeak.phonemes(text, accent, ipa=False).splitlines() if phonemes]
+        heard = {}
+        for sign in sorted(SIGNS - {"NULL"}):
+            probe = espeak.speak(Voice(accent, timbre="roughness 2"), f"[[b'{sign}k b'i:{sign}k]]")
+            heard.setdefault(probe.samples.tobytes(), []).append(sign)
+    assert len(said) == len(sentences.lexicon())
+    said += [tuple(sign for sign in word if sign != "h") for word in said if "h" in word]
+    sounds = {sign: same[0] for same in heard.values() for sign in same}
+    named = [signs(names.phonemes(name)) for name in name_words if names.syllables(name)]
+    for word, other in itertools.chain(itertools.combinations(set(said), 2), itertools.product(set(said), named)):
+        assert len(word) != len(other) or not may_be_one(word, other, sounds), (word, other)
+    vowels = [{sounds.get(new, new) for new in (old, *EXCHANGES.get(old, ()))} for old in names.VOWELS.values()]
+    assert not any(one & two for one, two in itertools.combinations(vowels, 2))
+
+
+def test_drawn_accents_are_many_and_each_is_spoken() -> None:
+    rng = random.Random(0)
+    drawn = {"\n".join(voices.draw_accent(rng)) for _ in range(200)}
+    assert len(drawn) > 190
+    exchanged = {tuple(line.split()[2:]) for lines in drawn for line in lines.splitlines()}
+    assert exchanged == {(old, new) for old, choices in EXCHANGES.items() for new in choices}
+    text = " ".join(sentences.lexicon()[::4])
+    with Espeak() as espeak:
+        said = [espeak.speak(Voice(timbre=f"roughness 2\n{lines}"), text) for lines in sorted(drawn)[-8:]]
+    assert len({audio.samples.tobytes() for audio in said}) == 8
+
+
 # --- sentences
 
 

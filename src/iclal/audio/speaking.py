@@ -49,13 +49,21 @@ _TIMBRE_LINE = re.compile(
     r"formant [0-8]( [0-9]{1,3}){3}( -?[0-9]{1,3})?|stressAdd( -?[0-9]{1,3})+"
     r"|(?!formant|stressAdd)[a-zA-Z]+( [0-9]{1,4})+"
 )
+# Behind "replace": where (00 anywhere, 01 last in a word, 02 unstressed, 03 both) and two phonemes. Where the second is
+# unknown, eSpeak NG leaves out the sound in silence: only those of every English accent may be exchanged.
+_PHONEMES = (
+    "@ @2 a a# aa A: A@ aI aI3 aU D d E e e: e@ eI f h I I2 i i: i@ N n NULL 0 O: O@ o o@ OI oU T t U u u: U@ V v w "
+    "3 3:"
+)
+_EXCHANGE = re.compile(r"replace 0[0-3] (\S+) (\S+)")
 
 
 @dataclass(frozen=True)
 class Voice:
     """How something is spoken. `variant` is a speaker (`Espeak.variants()`), "" the accent's own.
 
-    `timbre` is a speaker of one's own instead, as lines of eSpeak NG's variant files (`formant 1 90 100 120`).
+    `timbre` is a speaker of one's own instead, as lines of eSpeak NG's variant files: `formant 1 90 100 120`, or in an
+    English accent `replace 00 oU o` for a phoneme spoken as another.
     """
 
     accent: str = "en-us"
@@ -76,11 +84,24 @@ class Voice:
         if self.timbre and self.variant:
             raise SettingsError(f"a voice has a variant or a timbre of its own, not both: leave out {self.variant!r}")
         for line in self.timbre.split("\n") if self.timbre else ():
+            if line.startswith("replace"):
+                _check_exchange(line)
+                continue
             word, *numbers = line.split(" ")
             least, most = _TIMBRE_NUMBERS.get(word, (0, -1))
             if not (_TIMBRE_LINE.fullmatch(line) and least <= len(numbers) <= most):
                 known = ", ".join(f"{word} ({low} to {high})" for word, (low, high) in _TIMBRE_NUMBERS.items())
                 raise SettingsError(f"a line of a timbre is a word and its numbers, of {known}; found {line!r}")
+
+
+def _check_exchange(line: str) -> None:
+    """Refuse a line of a timbre that is to exchange a phoneme and would not."""
+    found = _EXCHANGE.fullmatch(line)
+    if found is None:
+        raise SettingsError(f"an exchange is written 'replace 00 oU o' (00 to 03, then two phonemes), found {line!r}")
+    for phoneme in found.groups():
+        if phoneme not in _PHONEMES.split():
+            raise SettingsError(f"no phoneme {phoneme!r} to exchange in {line!r}; known: {_PHONEMES}")
 
 
 @dataclass(frozen=True)
