@@ -12,7 +12,7 @@ import pytest
 from iclal.data.demonstrations import draw, query, seeded
 from iclal.data.manifest import Question, Utterance
 from iclal.data.prompt import Clip, SlotText, Template, Text, fill, read_transcript
-from iclal.data.tasks import labels, pattern, questions, summary, transcript
+from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
 from iclal.data.world import names, sentences, words
 from iclal.experiments import documents
 from iclal.experiments.documents import (
@@ -200,6 +200,34 @@ def test_several_questions_are_asked_about_one_clip() -> None:
     prompt = documents._several_questions(random.Random(0), Utterance("a", text="x.", questions=asked), TEMPLATE)
     answers = [piece.text.strip() for piece in prompt if isinstance(piece, Text) and piece.is_answer]
     assert len(answers) == 6 and len(set(answers)) == 6
+
+
+def test_questions_of_each_kind_come_before_a_second_of_any(pool: Pool) -> None:
+    rng = random.Random(0)
+    passage = max(pool.passages, key=lambda p: len(p.questions))
+    kinds = Counter(documents._kind(passage, question) for question in passage.questions)
+    assert max(kinds.values()) > 1
+    for _ in range(20):
+        asked = documents._of_each_kind(rng, passage)
+        assert sorted(question.id for question in asked) == sorted(question.id for question in passage.questions)
+        assert {documents._kind(passage, question) for question in asked[: len(kinds)]} == set(kinds)
+
+
+@pytest.mark.parametrize("kind", ["labels", "voice"])
+def test_labels_and_voices_are_asked_for_in_other_words_too(
+    pool: Pool, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "_KINDS", {kind: 1.0})
+    rng = random.Random(0)
+    known = {w.format(attribute=a) for w in labels.INSTRUCTIONS for a in (*labels.ATTRIBUTES, *voice.CANDIDATES)}
+    known |= {wording for own in voice.INSTRUCTIONS.values() for wording in own}
+    said = []
+    while len(said) < 200:
+        prompt = documents._draw_prompt(pool, rng, TEMPLATE)[1]
+        first = prompt[0].text if isinstance(prompt[0], Text) else ""
+        if not first.startswith(TEMPLATE.clip_cue):
+            said.append(first.removesuffix(TEMPLATE.end))
+    assert 0.3 < sum(wording in known for wording in said) / len(said) < 0.55
 
 
 def test_what_the_sentence_tells_is_the_hint_of_a_yes_or_no_among_several_questions(pool: Pool) -> None:

@@ -7,17 +7,38 @@ from types import ModuleType
 
 import pytest
 
-from iclal.data.tasks import pattern, questions, summary, transcript
+from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
 from iclal.experiments import wordings
 from iclal.experiments.wordings import reworded
 
+ASKED = {transcript: None, questions: None, summary: None, pattern: None, labels: "colour"}
 
-@pytest.mark.parametrize("task", [transcript, questions, summary, pattern])
+
+@pytest.mark.parametrize("task", ASKED)
 def test_reworded_instructions_are_many_and_hold_none_of_the_tests(task: ModuleType) -> None:
     rng = random.Random(0)
-    made = {reworded(rng, task) for _ in range(3000)}
-    assert len(made) > 100 and not made <= set(task.INSTRUCTIONS)
-    assert not any(kept in wording for wording in made for kept in task.HELD_OUT_INSTRUCTIONS)
+    made = {reworded(rng, task, ASKED[task]) for _ in range(3000)}
+    known, held_out = (
+        {w.format(attribute="colour") for w in own} for own in (task.INSTRUCTIONS, task.HELD_OUT_INSTRUCTIONS)
+    )
+    assert len(made) > 400 and not made <= known
+    assert not any(kept in wording for wording in made for kept in held_out)
+
+
+@pytest.mark.parametrize("attribute", voice.CANDIDATES)
+def test_a_voice_is_asked_about_by_its_values_or_what_they_tell(attribute: str) -> None:
+    rng = random.Random(0)
+    made = {reworded(rng, voice, attribute) for _ in range(3000)}
+    assert len(made) > 200
+    assert not any(kept in wording for wording in made for kept in voice.HELD_OUT_INSTRUCTIONS[attribute])
+    with_values = [wording for wording in made if all(value in wording for value in voice.CANDIDATES[attribute])]
+    assert len(made) / 2 < len(with_values) < len(made)
+
+
+def test_labels_are_asked_for_by_their_attribute() -> None:
+    rng = random.Random(0)
+    made = {reworded(rng, labels, "colour") for _ in range(500)}
+    assert all(" colour" in wording and "{" not in wording for wording in made if wording not in labels.INSTRUCTIONS)
 
 
 def test_a_wording_kept_for_the_test_is_not_made_though_it_could_be(monkeypatch: pytest.MonkeyPatch) -> None:

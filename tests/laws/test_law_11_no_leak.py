@@ -13,7 +13,7 @@ from iclal.data.demonstrations import seeded
 from iclal.data.manifest import Utterance
 from iclal.data.prompt import Prompt, SlotText, Text, fill, read_transcript
 from iclal.data.recordings import VOICES
-from iclal.data.tasks import labels, pattern, questions, summary, transcript
+from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
 from iclal.data.world import names, sentences, speech, voices
 from iclal.data.world.sentences import Taste
 from iclal.evaluation.evaluate import Pools
@@ -194,8 +194,11 @@ def test_documents_of_the_language_model_hold_nothing_of_the_test(
 
 
 def held_out_wordings() -> list[str]:
-    """Beginnings of the instructions that only the test gives."""
-    return [wording.partition("{")[0] for task in TASKS for wording in task.HELD_OUT_INSTRUCTIONS]
+    """The instructions that only the test gives, for every attribute."""
+    attributes = (*labels.ATTRIBUTES, *voice.CANDIDATES)
+    wordings = [wording for task in TASKS for wording in task.HELD_OUT_INSTRUCTIONS]
+    wordings += [wording for own in voice.HELD_OUT_INSTRUCTIONS.values() for wording in own]
+    return [*dict.fromkeys(wording.format(attribute=name) for wording in wordings for name in attributes)]
 
 
 def _is_written(word: str) -> bool:

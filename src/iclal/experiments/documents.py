@@ -8,13 +8,14 @@ compete; label words bound to a single word, to a word among others, to a senten
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from iclal.data.demonstrations import draw, query, seeded
-from iclal.data.manifest import Utterance
+from iclal.data.manifest import Question, Utterance
 from iclal.data.prompt import Clip, Prompt, SlotText, Template, Text, fill, read_transcript
 from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
 from iclal.data.tasks.episode import Episode
@@ -39,8 +40,17 @@ _KINDS = {
     "labels": 0.06,
     "voice": 0.07,
 }
-_WORDED = {"copy": transcript, "transcript": transcript, "questions": questions, "summary": summary, "pattern": pattern}
-REWORDED_SHARE = 0.5  # of their instructions, and of those of several questions
+_WORDED = {
+    "copy": transcript,
+    "transcript": transcript,
+    "questions": questions,
+    "summary": summary,
+    "pattern": pattern,
+}
+REWORDED_SHARE = 0.6  # of all instructions
+_SEVERAL = 6  # questions about one clip
+# Frames that tell how many: which number belongs to which things is what questions are answered wrong most often.
+_COUNTING = tuple(name for name, frame in sentences.FRAMES.items() if "number" in frame.attributes)
 WORD_VALUES = {
     "colour": words.COLOURS,
     "place": words.PLACES,
@@ -130,8 +140,9 @@ class Pool:
         taste = self._taste or sentences.Taste(self.stage.sentences(rng))
         if single:
             taste = dataclasses.replace(taste, sentences=(1, 1))
-        elif rng.random() < 0.25:  # facts of one kind or two, which compete
-            taste = dataclasses.replace(taste, frames=tuple(rng.sample(taste.frames, rng.choice((1, 2)))))
+        elif rng.random() < 0.3:  # facts of one kind or two, which compete
+            frames = _COUNTING if rng.random() < 0.5 else taste.frames
+            taste = dataclasses.replace(taste, frames=tuple(rng.sample(frames, rng.choice((1, 2)))))
         utterance = sentences.passage(rng, id, self._part, taste)
         if rng.random() < 0.3:
             note = (rng.choice(values) if rng.random() < 0.8 else "" for values in voice.CANDIDATES.values())
@@ -184,6 +195,7 @@ def _filler(pool: Pool, rng: random.Random) -> str:
 def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[str, Prompt]:
     easy = rng.random() < pool.stage.easy_share
     kind = rng.choices(list(_KINDS), list(_KINDS.values()))[0]
+    asked: str | None = None  # the attribute that labels are bound to, or that is asked of a voice
     if easy and kind != "labels":
         kind = rng.choice(("copy", "copy", "several", "transcript", "summary"))
     passages = pool.single if easy else pool.passages
@@ -213,14 +225,16 @@ def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[st
         episode, passages, shots = pattern.episode(rng), pool.rich, rng.choice((1, 1, 2, 2, 3, 4, 8))
     elif kind == "labels":
         episode, passages, shots = _labels(pool, rng)
+        asked = episode.attribute
     else:
-        passages = pool.voiced
+        passages, asked = pool.voiced, rng.choice(list(voice.CANDIDATES))
         if rng.random() < 0.5 and shots >= 2:
-            episode, shots = voice.bound_episode(rng, pool.label_words, pool.voice_values), rng.choice((4, 6, 8))
+            episode, shots = voice.bound_episode(rng, pool.label_words, pool.voice_values, asked), rng.choice((4, 6, 8))
         else:
-            episode = voice.episode(rng)
-    if kind in _WORDED and rng.random() < REWORDED_SHARE:
-        episode = dataclasses.replace(episode, instruction=reworded(rng, _WORDED[kind]))
+            episode = voice.episode(rng, asked)
+    if rng.random() < REWORDED_SHARE:
+        task = _WORDED[kind] if asked is None else labels if episode.attribute else voice
+        episode = dataclasses.replace(episode, instruction=reworded(rng, task, asked))
     prompt = solved(episode, passages, shots, rng, template)
     return kind, prompt if episode.attribute is None else _bound(prompt, episode.attribute)
 
@@ -280,18 +294,31 @@ def solved(episode: Episode, passages: list[Utterance], shots: int, rng: random.
 
 def _several_questions(rng: random.Random, passage: Utterance, template: Template) -> Prompt:
     """Several questions about one clip: more answers for the same tokens of context."""
-    asked = list(passage.questions)
-    rng.shuffle(asked)
+    asked = _of_each_kind(rng, passage)
     wording = reworded(rng, questions) if rng.random() < REWORDED_SHARE else rng.choice(questions.INSTRUCTIONS)
     pieces: list = [Text(wording + template.end)] if rng.random() < 0.75 else []
     pieces += [Text(template.clip_cue), Clip(passage), Text(template.end)]
     hints = _told_values(passage)
-    for question in asked[:6]:
+    for question in asked[:_SEVERAL]:
         pieces += [Text(f"{template.question_cue} {question.question}{template.end}{template.answer_cue}")]
         answer = _answer(question.answers[0], template)
         hint = hints.get(question.id)
         pieces += [answer if hint is None else HintedAnswer(answer.text, is_answer=True, hint=hint)]
     return tuple(pieces)
+
+
+def _of_each_kind(rng: random.Random, passage: Utterance) -> list[Question]:
+    """The passage's questions in a random order, one of each kind before a second: who is asked for most often."""
+    by_kind: dict[str, list[Question]] = {}
+    for question in rng.sample(passage.questions, len(passage.questions)):
+        by_kind.setdefault(_kind(passage, question), []).append(question)
+    rounds = itertools.zip_longest(*rng.sample(list(by_kind.values()), len(by_kind)))
+    return [question for row in rounds for question in row if question is not None]
+
+
+def _kind(passage: Utterance, question: Question) -> str:
+    """What a question asks for: an attribute, or "yes-no"."""
+    return question.id.removeprefix(passage.id + "-").rsplit("-", 1)[0]
 
 
 def _told_values(passage: Utterance) -> dict[str, str]:
@@ -303,7 +330,7 @@ def _told_values(passage: Utterance) -> dict[str, str]:
     kinds = iter(passage.extra.get("frames", ()))
     answers: dict[str, str] = {}
     for question in passage.questions:
-        kind = question.id.removeprefix(passage.id + "-").rsplit("-", 1)[0]
+        kind = _kind(passage, question)
         if kind != "yes-no":
             answers[kind] = question.answers[0]
             continue

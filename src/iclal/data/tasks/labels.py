@@ -16,7 +16,10 @@ INSTRUCTIONS = (
     "use the code words of the examples for the {attribute}",
     "say the code word of the {attribute}",
 )
-HELD_OUT_INSTRUCTIONS = ("which code word goes with the {attribute}", "give the code word of the {attribute}")
+HELD_OUT_INSTRUCTIONS = (
+    "which of the code words goes with the {attribute}",
+    "tell the {attribute} with a code word from the examples",
+)
 
 ATTRIBUTES = ("colour", "place", "day", "thing", "number")
 

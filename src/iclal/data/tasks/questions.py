@@ -15,7 +15,10 @@ INSTRUCTIONS = (
     "reply to the question about the speech",
     "what is the answer to the question",
 )
-HELD_OUT_INSTRUCTIONS = ("listen to the speech and answer the question", "say what the answer to the question is")
+HELD_OUT_INSTRUCTIONS = (
+    "use what was said to reply to the question",
+    "which answer does the speech give to the question",
+)
 
 
 def episode(rng: random.Random, instructions: tuple[str, ...] = INSTRUCTIONS) -> Episode:

@@ -15,7 +15,7 @@ INSTRUCTIONS = (
     "summarise what is said in a few words",
     "write short notes of the speech",
 )
-HELD_OUT_INSTRUCTIONS = ("say in a few words what is said", "what are the main points of the speech")
+HELD_OUT_INSTRUCTIONS = ("what is the speech about in a few words", "listen and give the main points in short notes")
 
 
 def episode(rng: random.Random, instructions: tuple[str, ...] = INSTRUCTIONS) -> Episode:

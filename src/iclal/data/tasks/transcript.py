@@ -15,7 +15,7 @@ INSTRUCTIONS = (
     "give the exact words of the speaker",
     "repeat the speech word for word",
 )
-HELD_OUT_INSTRUCTIONS = ("give the words that you hear", "what are the words of the speech")
+HELD_OUT_INSTRUCTIONS = ("what are the exact words in the speech", "listen and type all that was said word for word")
 
 
 def episode(rng: random.Random, instructions: tuple[str, ...] = INSTRUCTIONS) -> Episode:

@@ -19,9 +19,12 @@ INSTRUCTIONS = {
     "surroundings": ("is the place quiet or noisy", "is it a quiet or a noisy place"),
 }
 HELD_OUT_INSTRUCTIONS = {
-    "speaker": ("is the speaker a man or a woman or a child", "say who speaks a man or a woman or a child"),
-    "pace": ("is the speaker slow or fast", "say is the speech slow or fast"),
-    "surroundings": ("say is the place quiet or noisy", "which is it a quiet or a noisy place"),
+    "speaker": ("who do you hear a child a woman or a man", "which is the speaker a man a woman or a child"),
+    "pace": ("say how fast or slow the words are said", "is it a fast speaker or a slow speaker"),
+    "surroundings": (
+        "does the speaker talk in a noisy place or a quiet place",
+        "tell how quiet or noisy it is where the speaker is",
+    ),
 }
 CANDIDATES = {"speaker": ("man", "woman", "child"), "pace": ("slow", "fast"), "surroundings": ("quiet", "noisy")}
 
