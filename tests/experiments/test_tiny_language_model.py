@@ -89,6 +89,31 @@ def test_answer_scores_are_those_of_the_bare_model_and_position_by_position() ->
 
 
 @torch.no_grad()
+@torch.no_grad()
+def test_attention_is_float32_under_autocast_and_the_models_own_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build(recipe(), world_tokenizer()).eval()
+    ids = torch.randint(10, 500, (2, 30), generator=torch.Generator().manual_seed(0))
+    model.save_pretrained(tmp_path)
+    ordinary = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="sdpa").eval()
+    assert torch.equal(model(ids).logits, ordinary(ids).logits)
+
+    dtypes: list[torch.dtype] = []
+    attention = torch.nn.functional.scaled_dot_product_attention
+
+    def seen(query: torch.Tensor, *others: torch.Tensor, **settings: object) -> torch.Tensor:
+        dtypes.append(query.dtype)
+        return attention(query, *others, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", seen)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model(ids).logits.dtype == torch.bfloat16
+        assert dtypes == [torch.float32] * 3
+        ordinary(ids)
+    assert dtypes[3:] == [torch.bfloat16] * 3
+
+
 def test_hints_are_read_two_thirds_up_the_layers_as_the_last_layer_is_read() -> None:
     model = build(recipe(), world_tokenizer()).eval()
     plain = Document([2, 40, 41, 42, 43], [0, 0, 0, 1.0, 1.0], "a")

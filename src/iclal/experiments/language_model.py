@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 POSITIONS = 2048
 HINT_WEIGHT = 0.1  # of each hint; an answer of n tokens among m weighs sqrt(n / m)
 NO_HINT = -1
+_ATTENTION = "sdpa-float32"  # its name among those of transformers; no saved config holds it
 
 
 class LanguageModelRecipe(Settings):
@@ -123,7 +124,27 @@ def build(recipe: LanguageModelRecipe, tokenizer: PreTrainedTokenizerFast) -> OP
         bos_token_id=2,
         eos_token_id=2,
     )
-    return seed_induction(OPTForCausalLM(config), kinds=documents.kinds_of_words(tokenizer))
+    model = OPTForCausalLM(config)
+    _attend_in_float32(model)
+    return seed_induction(model, kinds=documents.kinds_of_words(tokenizer))
+
+
+def _attend_in_float32(model: OPTForCausalLM) -> None:
+    """Leave attention out of autocast: a CPU's in bfloat16 takes longer backwards than all else saves (docs/log.md)."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    from transformers.masking_utils import sdpa_mask
+
+    def attend(
+        module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **settings: Any
+    ) -> tuple[Tensor, None]:
+        with torch.autocast(query.device.type, enabled=False):
+            found, _ = sdpa_attention_forward(module, query.float(), key.float(), value.float(), mask, **settings)
+        return found.to(value.dtype), None
+
+    AttentionInterface.register(_ATTENTION, attend)
+    AttentionMaskInterface.register(_ATTENTION, sdpa_mask)
+    model.set_attn_implementation(_ATTENTION)
 
 
 @dataclass(frozen=True)
