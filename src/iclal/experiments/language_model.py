@@ -30,6 +30,7 @@ from iclal.experiments import documents
 from iclal.experiments.documents import Document, Pool, Stage, Tokenize, world_tokenizer
 from iclal.experiments.seeded_init import seed_induction
 from iclal.model.language_model import LanguageModel
+from iclal.progress import Bar
 from iclal.settings import Settings
 from iclal.training.checkpoint import begin_with, load_weights
 from iclal.training.train import FitResult, OptimizerSettings, SimpleBatch, StepLoss, TrainSettings, fit
@@ -325,7 +326,7 @@ def _last_answer(document: Document) -> Document:
     return dataclasses.replace(document, weights=[0.0] * first + document.weights[first:])
 
 
-def exact_answers(model: OPTForCausalLM, checks: dict[str, list[Document]]) -> dict[str, float]:
+def exact_answers(model: OPTForCausalLM, checks: dict[str, list[Document]], bar: Bar | None = None) -> dict[str, float]:
     """Share of documents whose answer is greedily right, end token included, by check; and their mean.
 
     Teacher forcing decides the same as greedy decoding here: an answer is exact only if every step before was.
@@ -339,6 +340,8 @@ def exact_answers(model: OPTForCausalLM, checks: dict[str, list[Document]]) -> d
             logits = model.lm_head(_run(model, batch)[-1][:, :-1][wanted_BT])
             hits = (logits.argmax(-1) == targets).split(wanted_BT.sum(1).tolist())
             right += sum(bool(hit.all()) for hit in hits)
+            if bar is not None:
+                bar.advance(len(hits))
         shares[name] = right / len(found)
     return shares | {"mean": sum(shares.values()) / len(shares)}
 
@@ -359,8 +362,9 @@ def measure_network(model: OPTForCausalLM, template: Template, count: int = 400)
         "without_filler": check_documents(template, tokenize, fewer),
         "behind_filler": check_documents(template, tokenize, fewer, filler_tokens=1000),
     }
-    with torch.no_grad():
-        return {name: exact_answers(model.eval(), checks) for name, checks in asked.items()}
+    total = sum(len(found) for checks in asked.values() for found in checks.values())
+    with torch.no_grad(), Bar("measuring", total) as bar:
+        return {name: exact_answers(model.eval(), checks, bar) for name, checks in asked.items()}
 
 
 def export(recipe: LanguageModelRecipe, checkpoint: Path, folder: Path) -> None:
