@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from iclal.audio import speaking
 from iclal.audio.reading import header, read_audio
 from iclal.audio.speaking import Espeak, Speech, Voice, speak_all, speech_digest
 from iclal.errors import AudioError, MissingError, SettingsError
@@ -77,6 +78,8 @@ def test_a_phoneme_exchanged_is_the_other_one_bit_for_bit(espeak: Espeak, accent
     assert said("[[b'oUm boUm]]", "\nreplace 00 oU aU") == said("[[b'aUm baUm]]") != said("[[b'oUm boUm]]")
     assert said("[[h'oUm]]", "\nreplace 00 h NULL") == said("[['oUm]]")
     assert said("[[b'i:m]]", "\nreplace 00 oU aU") == said("[[b'i:m]]")
+    drawn = Voice(accent, timbre="pitch 80 100\nreplace 00 oU aU")
+    assert espeak.phonemes(drawn, "[[b'oUm]]", ipa=False) == "b'aUm"
 
 
 @pytest.mark.parametrize(
@@ -87,9 +90,28 @@ def test_an_exchange_that_eSpeak_NG_would_not_make_is_refused(line: str) -> None
         Voice(timbre=f"pitch 80 100\n{line}")
 
 
-def test_an_exchange_of_an_unknown_phoneme_is_refused_with_those_known() -> None:
-    with pytest.raises(SettingsError, match=r"no phoneme 'oy' to exchange in 'replace 00 oU oy'; known: @ @2 a .* 3:$"):
-        Voice(timbre="replace 00 oU oy")
+@pytest.mark.parametrize(("line", "found"), [("replace 00 oU oy", "oy"), ("replace 00 NULL o", "NULL")])
+def test_an_exchange_of_an_unknown_phoneme_is_refused_with_those_known(line: str, found: str) -> None:
+    with pytest.raises(
+        SettingsError, match=rf"^'{found}' of '{line}' cannot be exchanged; what can: @ @2 a .* 3:, and"
+    ):
+        Voice(timbre=line)
+
+
+def test_an_exchange_in_another_language_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"in English accents alone, found 'replace 00 aI OI' with accent 'de'$"):
+        Voice("de", timbre="replace 00 aI OI")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accent", ["en-us", "en-gb", "en-gb-scotland", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029"])
+def test_what_may_be_exchanged_is_heard_in_every_accent(espeak: Espeak, accent: str) -> None:
+    def said(phoneme: str) -> bytes:
+        return espeak.speak(Voice(accent), f"[[b'i: {phoneme}b'i:]]").samples.tobytes()
+
+    nothing = said("")
+    own = {"h"} if accent == "en-gb-x-gbcwmd" else set()  # which drops it by itself
+    assert {phoneme for phoneme in speaking._PHONEMES if said(phoneme) == nothing} == own
 
 
 def test_a_timbre_of_other_words_or_beside_a_variant_is_refused() -> None:
@@ -130,9 +152,9 @@ def test_empty_text_gives_a_moment_of_silence(espeak: Espeak) -> None:
 
 
 def test_phonemes_in_a_text_are_spoken_and_listed(espeak: Espeak) -> None:
-    assert espeak.phonemes("hello [[m'i:rA:]]", "en-us") == "həlˈoʊ mˈiːɹɑː"
-    assert espeak.phonemes("hello [[m'i:rA:]]", "en-us", ipa=False) == "h@l'oU m'i:rA:"
-    assert espeak.phonemes("She went. He stayed.", "en-gb").splitlines() == ["ʃiː wˈɛnt", "hiː stˈeɪd"]
+    assert espeak.phonemes(Voice(), "hello [[m'i:rA:]]") == "həlˈoʊ mˈiːɹɑː"
+    assert espeak.phonemes(Voice(), "hello [[m'i:rA:]]", ipa=False) == "h@l'oU m'i:rA:"
+    assert espeak.phonemes(Voice("en-gb"), "She went. He stayed.").splitlines() == ["ʃiː wˈɛnt", "hiː stˈeɪd"]
     markup = espeak.speak(Voice(), "[[h@l'oU]]")
     assert abs(markup.duration_seconds - espeak.speak(Voice(), "hello").duration_seconds) < 0.05
     assert abs(markup.duration_seconds - espeak.speak(Voice(), "h at l apostrophe o u").duration_seconds) > 0.5
@@ -158,7 +180,7 @@ def test_unknown_accent_and_variant_are_refused_with_near_names(espeak: Espeak) 
     with pytest.raises(SettingsError, match="no voice variant 'F2'; near names: f2"):
         espeak.speak(Voice(variant="F2"), "yes")
     with pytest.raises(SettingsError, match="no accent 'qqqq'; known: "):
-        espeak.phonemes("yes", "qqqq")
+        espeak.phonemes(Voice("qqqq"), "yes")
     assert espeak.speak(Voice(), "yes").num_samples > 0
 
 

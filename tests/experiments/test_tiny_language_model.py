@@ -89,13 +89,13 @@ def test_answer_scores_are_those_of_the_bare_model_and_position_by_position() ->
 
 
 @torch.no_grad()
-@torch.no_grad()
 def test_attention_is_float32_under_autocast_and_the_models_own_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = build(recipe(), world_tokenizer()).eval()
     ids = torch.randint(10, 500, (2, 30), generator=torch.Generator().manual_seed(0))
     model.save_pretrained(tmp_path)
+    assert language_model._ATTENTION not in (tmp_path / "config.json").read_text(encoding="utf-8")
     ordinary = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="sdpa").eval()
     assert torch.equal(model(ids).logits, ordinary(ids).logits)
 
@@ -114,6 +114,7 @@ def test_attention_is_float32_under_autocast_and_the_models_own_without(
     assert dtypes[3:] == [torch.bfloat16] * 3
 
 
+@torch.no_grad()
 def test_hints_are_read_two_thirds_up_the_layers_as_the_last_layer_is_read() -> None:
     model = build(recipe(), world_tokenizer()).eval()
     plain = Document([2, 40, 41, 42, 43], [0, 0, 0, 1.0, 1.0], "a")

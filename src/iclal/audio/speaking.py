@@ -49,11 +49,13 @@ _TIMBRE_LINE = re.compile(
     r"formant [0-8]( [0-9]{1,3}){3}( -?[0-9]{1,3})?|stressAdd( -?[0-9]{1,3})+"
     r"|(?!formant|stressAdd)[a-zA-Z]+( [0-9]{1,4})+"
 )
-# Behind "replace": where (00 anywhere, 01 last in a word, 02 unstressed, 03 both) and two phonemes. Where the second is
-# unknown, eSpeak NG leaves out the sound in silence: only those of every English accent may be exchanged.
+# Behind "replace": where (00 anywhere, 01 last in a word, 02 unstressed, 03 both) and two phonemes, the second may be
+# NULL for none. Where it does not know the second, eSpeak NG leaves out the sound in silence; these it has in every
+# English accent.
 _PHONEMES = (
-    "@ @2 a a# aa A: A@ aI aI3 aU D d E e e: e@ eI f h I I2 i i: i@ N n NULL 0 O: O@ o o@ OI oU T t U u u: U@ V v w "
-    "3 3:"
+    *("@", "@2", "a", "a#", "aa", "A:", "A@", "aI", "aI3", "aU", "D", "d", "E", "e", "e:", "e@", "eI", "f", "h", "I"),
+    *("I2", "i", "i:", "i@", "N", "n", "0", "O:", "O@", "o", "o@", "OI", "oU", "T", "t", "U", "u", "u:", "U@", "V"),
+    *("v", "w", "3", "3:"),
 )
 _EXCHANGE = re.compile(r"replace 0[0-3] (\S+) (\S+)")
 
@@ -63,7 +65,7 @@ class Voice:
     """How something is spoken. `variant` is a speaker (`Espeak.variants()`), "" the accent's own.
 
     `timbre` is a speaker of one's own instead, as lines of eSpeak NG's variant files: `formant 1 90 100 120`, or in an
-    English accent `replace 00 oU o` for a phoneme spoken as another.
+    English accent `replace 00 oU o` for a phoneme spoken as another (exchanges that the accent itself has come first).
     """
 
     accent: str = "en-us"
@@ -85,23 +87,29 @@ class Voice:
             raise SettingsError(f"a voice has a variant or a timbre of its own, not both: leave out {self.variant!r}")
         for line in self.timbre.split("\n") if self.timbre else ():
             if line.startswith("replace"):
-                _check_exchange(line)
+                _check_exchange(line, self.accent)
                 continue
             word, *numbers = line.split(" ")
             least, most = _TIMBRE_NUMBERS.get(word, (0, -1))
             if not (_TIMBRE_LINE.fullmatch(line) and least <= len(numbers) <= most):
                 known = ", ".join(f"{word} ({low} to {high})" for word, (low, high) in _TIMBRE_NUMBERS.items())
-                raise SettingsError(f"a line of a timbre is a word and its numbers, of {known}; found {line!r}")
+                raise SettingsError(
+                    f"a line of a timbre is replace, or a word and its numbers of {known}; found {line!r}"
+                )
 
 
-def _check_exchange(line: str) -> None:
+def _check_exchange(line: str, accent: str) -> None:
     """Refuse a line of a timbre that is to exchange a phoneme and would not."""
+    if not accent.startswith("en"):
+        raise SettingsError(f"phonemes are exchanged in English accents alone, found {line!r} with accent '{accent}'")
     found = _EXCHANGE.fullmatch(line)
     if found is None:
         raise SettingsError(f"an exchange is written 'replace 00 oU o' (00 to 03, then two phonemes), found {line!r}")
-    for phoneme in found.groups():
-        if phoneme not in _PHONEMES.split():
-            raise SettingsError(f"no phoneme {phoneme!r} to exchange in {line!r}; known: {_PHONEMES}")
+    old, new = found.groups()
+    for phoneme in {old, new} - {*_PHONEMES} - ({"NULL"} if new == "NULL" != old else set()):
+        raise SettingsError(
+            f"{phoneme!r} of {line!r} cannot be exchanged; what can: {' '.join(_PHONEMES)}, and for NULL"
+        )
 
 
 @dataclass(frozen=True)
@@ -163,17 +171,18 @@ class Espeak:
             AudioError: control characters in the text, or eSpeak NG fails on it.
         """
         _refuse_control_characters(text)
+        identifier = self._identifier(voice.accent, voice.variant)
         parameters = {name: getattr(voice, name) for name in _RANGES}
-        request = {"do": "speak", "text": text, "voice": self._identifier(voice.accent, voice.variant), **parameters}
-        request["timbre"] = voice.timbre
+        request = {"do": "speak", "text": text, "voice": identifier, "timbre": voice.timbre, **parameters}
         samples = np.frombuffer(self._ask(request), dtype="<i2").astype(np.float32) / 32768
         spoken = to_int16(resample(samples, ESPEAK_SAMPLE_RATE)).astype(np.float32) / 32768
         return Audio(spoken, source=f"spoken: {text[:60]}")
 
-    def phonemes(self, text: str, accent: str = "en-us", *, ipa: bool = True) -> str:
+    def phonemes(self, voice: Voice, text: str, *, ipa: bool = True) -> str:
         """The phonemes that are spoken, in IPA or eSpeak NG's own notation, one clause a line. Raises as `speak`."""
         _refuse_control_characters(text)
-        request = {"do": "phonemes", "text": text, "voice": self._identifier(accent, ""), "ipa": ipa}
+        identifier = self._identifier(voice.accent, voice.variant)
+        request = {"do": "phonemes", "text": text, "voice": identifier, "timbre": voice.timbre, "ipa": ipa}
         return self._ask(request).decode().strip()
 
     def close(self) -> None:

@@ -40,16 +40,11 @@ _KINDS = {
     "labels": 0.06,
     "voice": 0.07,
 }
-_WORDED = {
-    "copy": transcript,
-    "transcript": transcript,
-    "questions": questions,
-    "summary": summary,
-    "pattern": pattern,
-}
+_WORDED = {"copy": transcript, "transcript": transcript, "questions": questions, "summary": summary, "pattern": pattern}
 REWORDED_SHARE = 0.6  # of all instructions
 _SEVERAL = 6  # questions about one clip
-# Frames that tell how many: which number belongs to which things is what questions are answered wrong most often.
+# Frames that tell how many: which of several numbers goes with the things asked about is what the model got wrong most
+# often (docs/log.md).
 _COUNTING = tuple(name for name, frame in sentences.FRAMES.items() if "number" in frame.attributes)
 WORD_VALUES = {
     "colour": words.COLOURS,
@@ -121,29 +116,27 @@ class Document:
 class Pool:
     """Passages for some steps' documents, by what the tasks need of them."""
 
-    def __init__(
-        self, seed: int, number: int, stage: Stage, part: str = PART, taste: sentences.Taste | None = None
-    ) -> None:
-        rng = seeded("pool", seed, number, part)
-        self.stage, self._part, self._taste = stage, part, taste
+    def __init__(self, seed: int, number: int, stage: Stage) -> None:
+        rng = seeded("pool", seed, number)
+        self.stage = stage
         self.passages = [self._passage(rng, f"{number}-{i}") for i in range(POOL_SIZE)]
         self.single = [p for p in self.passages if len(p.extra["frames"]) == 1]
         self.competing = [p for p in self.passages if _compete(p)]
         self.rich = [p for p in self.passages if len(pattern.attributes_of(p)) >= 4]
         self.voiced = [p for p in self.passages if p.voice]
         self.label_words = names.name_list(40, "label", seed=rng.randrange(10**9))
-        self.values = _frequent_values(self.single, WORD_VALUES, 6)
-        self.voice_values = _frequent_values(self.voiced, voice.CANDIDATES, 8)
+        self.values = frequent_values(self.single, WORD_VALUES, 6)
+        self.voice_values = frequent_values(self.voiced, voice.CANDIDATES, 8)
 
     def _passage(self, rng: random.Random, id: str) -> Utterance:
         single = rng.random() < 0.35
-        taste = self._taste or sentences.Taste(self.stage.sentences(rng))
+        taste = sentences.Taste(self.stage.sentences(rng))
         if single:
             taste = dataclasses.replace(taste, sentences=(1, 1))
         elif rng.random() < 0.3:  # facts of one kind or two, which compete
             frames = _COUNTING if rng.random() < 0.5 else taste.frames
             taste = dataclasses.replace(taste, frames=tuple(rng.sample(frames, rng.choice((1, 2)))))
-        utterance = sentences.passage(rng, id, self._part, taste)
+        utterance = sentences.passage(rng, id, PART, taste)
         if rng.random() < 0.3:
             note = (rng.choice(values) if rng.random() < 0.8 else "" for values in voice.CANDIDATES.values())
             utterance = voices.with_note(utterance, *note)
@@ -156,7 +149,7 @@ def _compete(passage: Utterance) -> bool:
     return len(set(frames)) < len(frames)
 
 
-def _frequent_values(pool: list[Utterance], wanted: Mapping[str, Sequence[str]], least: int) -> dict[str, list[str]]:
+def frequent_values(pool: list[Utterance], wanted: Mapping[str, Sequence[str]], least: int) -> dict[str, list[str]]:
     """By attribute, the values that at least `least` utterances of the pool have."""
     found: dict[str, list[str]] = {}
     for attribute, values in wanted.items():
@@ -195,7 +188,6 @@ def _filler(pool: Pool, rng: random.Random) -> str:
 def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[str, Prompt]:
     easy = rng.random() < pool.stage.easy_share
     kind = rng.choices(list(_KINDS), list(_KINDS.values()))[0]
-    asked: str | None = None  # the attribute that labels are bound to, or that is asked of a voice
     if easy and kind != "labels":
         kind = rng.choice(("copy", "copy", "several", "transcript", "summary"))
     passages = pool.single if easy else pool.passages
@@ -203,11 +195,12 @@ def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[st
     if kind in ("questions", "several") and not easy and enough and rng.random() < 0.5:
         passages = pool.competing
     shots = rng.choices((0, 1, 2, 3, 4, 6, 8), (0.3, 0.15, 0.15, 0.1, 0.15, 0.05, 0.1))[0]
+    if kind == "several":
+        return kind, _several_questions(rng, rng.choice(passages), template)
+    task, attribute = _WORDED.get(kind, labels), None
     if kind == "copy":
         passages = [_random_words(rng, i) for i in range(5)]
         episode, shots = transcript.episode(rng), rng.randint(0, 3)
-    elif kind == "several":
-        return kind, _several_questions(rng, rng.choice(passages), template)
     elif kind == "transcript":
         episode, shots = transcript.episode(rng), rng.choice((0, 0, 1, 2, 4))
         heard_as = rng.random()
@@ -225,16 +218,15 @@ def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[st
         episode, passages, shots = pattern.episode(rng), pool.rich, rng.choice((1, 1, 2, 2, 3, 4, 8))
     elif kind == "labels":
         episode, passages, shots = _labels(pool, rng)
-        asked = episode.attribute
+    elif rng.random() < 0.5 and shots >= 2:
+        passages = pool.voiced
+        episode, shots = voice.bound_episode(rng, pool.label_words, pool.voice_values), rng.choice((4, 6, 8))
     else:
-        passages, asked = pool.voiced, rng.choice(list(voice.CANDIDATES))
-        if rng.random() < 0.5 and shots >= 2:
-            episode, shots = voice.bound_episode(rng, pool.label_words, pool.voice_values, asked), rng.choice((4, 6, 8))
-        else:
-            episode = voice.episode(rng, asked)
+        passages, task, attribute = pool.voiced, voice, rng.choice(list(voice.CANDIDATES))
+        episode = voice.episode(rng, attribute)
     if rng.random() < REWORDED_SHARE:
-        task = _WORDED[kind] if asked is None else labels if episode.attribute else voice
-        episode = dataclasses.replace(episode, instruction=reworded(rng, task, asked))
+        wording = reworded(rng, task, attribute or episode.attribute)
+        episode = dataclasses.replace(episode, instruction=wording)
     prompt = solved(episode, passages, shots, rng, template)
     return kind, prompt if episode.attribute is None else _bound(prompt, episode.attribute)
 
@@ -308,7 +300,7 @@ def _several_questions(rng: random.Random, passage: Utterance, template: Templat
 
 
 def _of_each_kind(rng: random.Random, passage: Utterance) -> list[Question]:
-    """The passage's questions in a random order, one of each kind before a second: who is asked for most often."""
+    """The passage's questions in a random order, one of each kind before a second of any: every third asks who."""
     by_kind: dict[str, list[Question]] = {}
     for question in rng.sample(passage.questions, len(passage.questions)):
         by_kind.setdefault(_kind(passage, question), []).append(question)

@@ -10,8 +10,9 @@ import dataclasses
 import hashlib
 import itertools
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,6 @@ from iclal.data.demonstrations import seeded
 from iclal.data.manifest import Utterance
 from iclal.data.prompt import Template, Text, fill, read_transcript
 from iclal.data.tasks import labels, pattern, questions, summary, transcript
-from iclal.data.tasks.episode import Episode
 from iclal.data.world import names, sentences
 from iclal.experiments import documents
 from iclal.experiments.documents import Document, Pool, Stage, Tokenize, world_tokenizer
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 POSITIONS = 2048
 HINT_WEIGHT = 0.1  # of each hint; an answer of n tokens among m weighs sqrt(n / m)
 NO_HINT = -1
+_CHECK_PASSAGES = 1500
 _ATTENTION = "sdpa-float32"  # its name among those of transformers; no saved config holds it
 
 
@@ -131,7 +132,7 @@ def build(recipe: LanguageModelRecipe, tokenizer: PreTrainedTokenizerFast) -> OP
 
 
 def _attend_in_float32(model: OPTForCausalLM) -> None:
-    """Leave attention out of autocast: a CPU's in bfloat16 takes longer backwards than all else saves (docs/log.md)."""
+    """Leave attention out of autocast: in bfloat16 it costs a CPU most of what autocast saves (docs/log.md)."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
     from transformers.masking_utils import sdpa_mask
@@ -271,29 +272,34 @@ def check_documents(
     """
     checks: dict[str, list[Document]] = {}
     for part in name_parts:
-        pool = _check_pool(part)
-        several = [p for p in pool.passages if len(p.extra["frames"]) > 1]
-        label_words = names.name_list(60, "label", part)
-
+        passages = _check_passages(part)
+        single = [p for p in passages if len(p.extra["frames"]) == 1]
+        several = [p for p in passages if len(p.extra["frames"]) > 1]
+        rich = [p for p in passages if len(pattern.attributes_of(p)) >= 4]
+        bind = partial(
+            labels.episode,
+            label_words=names.name_list(60, "label", part),
+            values=documents.frequent_values(single, documents.WORD_VALUES, 6),
+        )
         cells = {
-            "transcript-0": (transcript.episode, pool.passages, 0),
-            "transcript-4": (transcript.episode, pool.passages, 4),
-            "questions-0": (questions.episode, pool.passages, 0),
+            "transcript-0": (transcript.episode, passages, 0),
+            "transcript-4": (transcript.episode, passages, 4),
+            "questions-0": (questions.episode, passages, 0),
             "questions-0-several": (questions.episode, several, 0),
-            "questions-4": (questions.episode, pool.passages, 4),
-            "summary-0": (summary.episode, pool.passages, 0),
-            "summary-2": (summary.episode, pool.passages, 2),
-            "pattern-1": (pattern.episode, pool.rich, 1),
-            "pattern-4": (pattern.episode, pool.rich, 4),
-            "labels-2x2": (_binding(pool, label_words, 2), pool.single, 4),
-            "labels-4x2": (_binding(pool, label_words, 4), pool.single, 8),
+            "questions-4": (questions.episode, passages, 4),
+            "summary-0": (summary.episode, passages, 0),
+            "summary-2": (summary.episode, passages, 2),
+            "pattern-1": (pattern.episode, rich, 1),
+            "pattern-4": (pattern.episode, rich, 4),
+            "labels-2x2": (partial(bind, ways=2), single, 4),
+            "labels-4x2": (partial(bind, ways=4), single, 8),
         }
         for name, (episode, passages, shots) in cells.items():
             rng = seeded("check", name, part)
             drawn = [documents.solved(episode(rng), passages, shots, rng, template) for _ in range(count)]
             if filler_tokens:
                 rng = seeded("filler", name, part)
-                drawn = [(filler(pool.passages, rng, filler_tokens, template, tokenize), *prompt) for prompt in drawn]
+                drawn = [(filler(passages, rng, filler_tokens, template, tokenize), *prompt) for prompt in drawn]
             found = [tokenize.document(fill(prompt, read_transcript), name) for prompt in drawn]
             checks[name + ("*" if part == "test" else "")] = [_last_answer(document) for document in found]
     return checks
@@ -309,13 +315,11 @@ def filler(
     return Text(words + template.end)
 
 
-def _binding(pool: Pool, label_words: tuple[str, ...], ways: int) -> Callable[[random.Random], Episode]:
-    return lambda rng: labels.episode(rng, label_words, pool.values, ways)
-
-
-def _check_pool(name_part: str) -> Pool:
-    taste = sentences.Taste((1, 4), name_part=name_part)
-    return Pool(0, 0, Stage(1.0), part="ears", taste=taste)
+def _check_passages(name_part: str) -> list[Utterance]:
+    """Passages of the ears' part, a third of them single sentences; apart from what training draws, which changes."""
+    rng = seeded("check passages", name_part)
+    tastes = [sentences.Taste(most, name_part=name_part) for most in ((1, 1), (1, 4), (1, 4))]
+    return [sentences.passage(rng, f"check-{i}", "ears", tastes[i % 3]) for i in range(_CHECK_PASSAGES)]
 
 
 def _last_answer(document: Document) -> Document:

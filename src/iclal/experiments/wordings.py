@@ -9,155 +9,136 @@ from types import ModuleType
 from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
 
 _LEAST_WORDS = 4  # of one that is mixed of two: "the speech" could ask for anything
-_MIXED_SHARE = 0.3
+_MIXED_SHARE = 0.3  # of the reworded instructions; the others are phrased
+
+
+def _each(phrases: str) -> tuple[str, ...]:
+    """Phrases that are written in one line, with strokes between them."""
+    return tuple(phrase.strip() for phrase in phrases.split("|"))
+
+
+# Words that the tokenizer has as one token alone: others would be spelt in syllables, as names are.
+_LISTEN = _each("listen and | listen to the speech and | listen to what is said and")
 
 
 @dataclass(frozen=True)
 class _Phrases:
     """What instructions of a task are made of, besides the wordings that ears and demonstrations use.
 
-    `before` may open any of them, `done` with `with_what` is a request, `asked` the same as a question, and `how` may
-    end either.
+    `done`, `with_what` and, by `how_share`, `how` make a request; `asked` is the same as a question. `before` may open
+    either.
     """
 
-    done: tuple[str, ...] = ()
-    with_what: tuple[str, ...] = ()
-    how: tuple[str, ...] = ()
-    asked: tuple[str, ...] = ()
-    before: tuple[str, ...] = (
-        "listen and",
-        "listen to the speech and",
-        "hear the speech and",
-        "listen to what is said and",
-    )
+    done: tuple[str, ...]
+    with_what: tuple[str, ...]
+    how: tuple[str, ...]
+    asked: tuple[str, ...]
+    before: tuple[str, ...] = _LISTEN
+    how_share: float = 0.4
 
 
 _PHRASES = {
     transcript: _Phrases(
-        ("write", "write down", "type", "give", "repeat", "say", "tell", "transcribe", "copy"),
-        (
-            *("what you hear", "what is said", "the speech", "the exact speech", "the words", "the exact words"),
-            *("the words of the speaker", "all the words", "all that is said", "what the speaker said"),
-            *("what the speaker says", "every word", "every word that is said", "each word", "the words you hear"),
-            *("what was said", "all you hear", "the whole speech", "the words of the clip", "all of it"),
+        done=_each("write | write down | type | give | repeat | say | tell | transcribe"),
+        with_what=_each(
+            "what you hear | what is said | the speech | the exact speech | the words | the exact words |"
+            "all the words | the words of the speaker | all that is said | what the speaker said | what was said |"
+            "all that you hear | the words you hear | all the words of the speech | all of the speech |"
+            "the words that the speaker said"
         ),
-        ("word for word", "in the exact words", "as it is said", "in the same words", "and nothing else", "exact"),
-        (
-            *("what is said", "what do you hear", "which words do you hear", "which words are said", "what was said"),
-            *("what does the speaker say", "what are the exact words", "what is the exact speech"),
-            *("what has the speaker said", "which words does the speaker say", "what did the speaker say"),
+        how=_each("word for word | in the exact words | as it is said | in the same words"),
+        asked=_each(
+            "what is said | what do you hear | which words do you hear | which words are said | what was said |"
+            "what does the speaker say | what are the exact words | what is the exact speech |"
+            "which words were said | which words does the speaker say"
         ),
     ),
     questions: _Phrases(
-        (
-            *(
-                "answer",
-                "reply to",
-                "give the answer to",
-                "give a short answer to",
-                "say the answer to",
-                "reply in short to",
-            ),
-            *("write the answer to", "tell the answer to", "find the answer to", "give a reply to"),
+        done=_each(
+            "answer | reply to | give the answer to | give a short answer to | say the answer to |"
+            "reply in short to | write the answer to | tell the answer to | give a reply to |"
+            "say in a few words the answer to"
         ),
-        (
-            *("the question", "the question about the speech", "the question about what you hear", "what is asked"),
-            *("the question about what is said", "this question", "the short question", "the question that you see"),
+        with_what=_each(
+            "the question | the question about the speech | the question about what you hear | the short question |"
+            "the question about what is said | the question about the words | the question you see"
         ),
-        ("in a few words", "in a word", "in short", "with what you hear", "in a word or a few", "from the speech"),
-        (
-            *("what answers the question", "which words answer the question", "what is the reply to the question"),
-            *("what is the short answer to the question", "which answer goes with the question"),
+        how=_each("in a few words | in a word | in short | with what you hear | in a word or a few | from the speech"),
+        asked=_each(
+            "which words answer the question | what is the reply to the question | what is the short answer |"
+            "what is the short answer to the question | which answer goes with the question"
         ),
     ),
     summary: _Phrases(
-        (
-            *("sum up", "summarise", "give a short summary of", "write a short summary of", "tell the main points of"),
-            *("write the main points of", "give short notes of", "say the main points of", "tell in a few words"),
-            *("give a summary of", "write in short", "give the points of", "write down the main points of"),
+        done=_each(
+            "sum up | summarise | give a short summary of | write a short summary of | tell the main points of |"
+            "write the main points of | give short notes of | say the main points of | tell in a few words |"
+            "give a summary of | write in short | give the points of | write down the main points of"
         ),
-        (
-            *("the speech", "what you hear", "what is said", "what the speaker said", "the words of the speaker"),
-            *("all that is said", "the whole speech", "what the speech is about", "what it is about"),
+        with_what=_each(
+            "the speech | what you hear | what is said | what the speaker said | the words of the speaker |"
+            "all that is said | all of the speech | what the speech is about | what it is about"
         ),
-        ("in a few words", "in short notes", "in short", "in a few short notes", "in short words"),
-        (
-            *("what is the speech about", "what is it about", "which are the main points", "what is a short summary"),
-            *("what is the speech in a few words", "who and what is it about", "which points does the speaker tell"),
+        how=_each("in a few words | in short notes | in short | in a few short notes | in short words"),
+        asked=_each(
+            "what is the speech about | what is it about | which are the main points | what is a short summary |"
+            "who and what is it about | which points does the speaker tell of"
         ),
     ),
     pattern: _Phrases(
-        (
-            *("follow", "do as in", "answer as in", "go on as in", "do the same as in", "answer in the way of"),
-            *("go on in the way of", "do it as in", "use", "see", "reply as in", "look at", "give what is given in"),
+        done=_each(
+            "follow | do as in | answer as in | go on as in | do the same as in | answer in the way of |"
+            "reply as in | go on in the way of | do it as in | use | see"
         ),
-        ("the examples", "the examples of the speech", "all the examples", "these examples", "the answers"),
-        (
-            *(
-                "and do the same",
-                "and answer in the same way",
-                "and do it in the same way",
-                "and do so",
-                "and reply so",
-            ),
-            *("and answer as they do", "and give the same", "for the speech"),
+        with_what=_each("the examples | the examples of the speech | all the examples | the few examples"),
+        how=_each(
+            "and do the same | and answer in the same way | and do it in the same way | and reply in the same way |"
+            "and answer as they do | and give the same | for the speech"
         ),
-        (
-            *("what do the examples do", "what is the answer in the way of the examples", "which words come here"),
-            *("what would the examples say", "what comes in the same way"),
+        asked=_each(
+            "what do the examples do | what is the answer in the way of the examples |"
+            "which words come in the same way | what comes in the same way"
         ),
-        ("listen and", "hear the speech and", "as you see", "once more"),
     ),
     labels: _Phrases(
-        ("give", "say", "tell", "write", "use", "type", "repeat", "answer with", "reply with", "find"),
-        (
-            *("the code word", "the word", "the code", "the code word of the examples", "the word of the examples"),
-            *("the right code word", "the same code word"),
+        done=_each("give | say | tell | write | use | type | repeat | answer with | reply with"),
+        with_what=_each(
+            "the code word | the word | the code | the code word of the examples | the word of the examples |"
+            "the same code word | the short code word"
         ),
-        (
-            *(
-                "for the {attribute}",
-                "of the {attribute}",
-                "that stands for the {attribute}",
-                "for the {attribute} you hear",
-            ),
-            *("that is used for the {attribute}", "for the {attribute} that is said", "that the {attribute} has"),
-            *("that you see for the {attribute}", "of the {attribute} in the speech"),
+        how=_each(
+            "for the {attribute} | of the {attribute} | that stands for the {attribute} |"
+            "for the {attribute} you hear | for the {attribute} that is said | that the {attribute} has |"
+            "that you see for the {attribute} | of the {attribute} in the speech"
         ),
-        (
-            *("which word stands for the {attribute}", "what is the code word for the {attribute}"),
-            *("what stands for the {attribute}", "which code word is used for the {attribute}"),
-            *("what code word has the {attribute}", "which code word does the {attribute} have"),
-            *("which of the code words is for the {attribute}", "the {attribute} has which code word"),
-            *("by which word do the examples call the {attribute}", "what is the {attribute} in code"),
+        asked=_each(
+            "which word stands for the {attribute} | what is the code word for the {attribute} |"
+            "what stands for the {attribute} | which code word is for the {attribute} |"
+            "what code word has the {attribute} | which code word does the {attribute} have |"
+            "what is the {attribute} in code | which code word is the {attribute}"
         ),
-        ("listen and", "follow the examples and", "see the examples and", "as in the examples"),
+        before=(*_LISTEN, "follow the examples and", "see the examples and"),
+        how_share=1.0,
     ),
 }
-# Of the voice note: who or what is asked about, how, and the values, told one behind the other.
+# Of the voice note: a question that its values may follow, one that they must, and what may stand before either.
 _OF_VOICES = {
     "speaker": (
-        (
-            "who speaks",
-            "who is it",
-            "who is the speaker",
-            "who talks",
-            "who says it",
-            "what is the speaker",
-            "who said it",
-        ),
-        ("is it", "is this", "is it the speech of", "do you hear", "does it say", "is the one who speaks"),
+        _each("who speaks | who is it | who is the speaker | who said it | say who speaks | tell who the speaker is"),
+        _each("is it | is the speaker | does it come from | is it the speech of | say is it | tell is it"),
     ),
     "pace": (
-        ("how is the speech", "how does the speaker talk", "how fast is it", "what is the pace", "how is it said"),
-        ("is it", "is it said", "is the talk", "does it go", "are the words", "does the speaker speak", "is the pace"),
+        _each("say how fast is it | tell how fast is the speech | what is the way of the speech"),
+        _each("is it | is it said | is the talk | which are the words | does the speaker go | say is it"),
     ),
     "surroundings": (
-        ("how is the place", "where is it said", "what is the place", "how is it there", "what is around the speaker"),
-        ("is it", "is it there", "are the surroundings", "is the room", "is what you hear", "was it", "is the house"),
+        _each("what is the place | say how is the place | tell how is it there | what place is it"),
+        _each(
+            "is it | is it there | is what you hear | say was it | is the house | say is it there |"
+            "is it a place that is"
+        ),
     ),
 }
-_VOICE_BEFORE = ("listen", "say", "tell", "answer", "say if", "tell if", "listen and say if", "listen and tell")
 
 
 def reworded(rng: random.Random, task: ModuleType, attribute: str | None = None) -> str:
@@ -165,14 +146,15 @@ def reworded(rng: random.Random, task: ModuleType, attribute: str | None = None)
 
     `attribute` is what labels are bound to, or what is asked of a voice.
     """
-    held_out = task.HELD_OUT_INSTRUCTIONS
+    kept = task.HELD_OUT_INSTRUCTIONS
+    if task is voice:
+        assert attribute is not None
+        kept = kept[attribute]
     while True:
-        if task is voice:
-            assert attribute is not None
-            wording, kept = _of_voice(rng, attribute), held_out[attribute]
+        if task is voice and attribute is not None:
+            wording = _of_voice(rng, attribute)
         else:
             wording = _mixed(rng, task) if rng.random() < _MIXED_SHARE else _phrased(rng, _PHRASES[task])
-            kept = held_out
         if not any(held in wording for held in kept):
             return wording.format(attribute=attribute)
 
@@ -187,12 +169,12 @@ def _mixed(rng: random.Random, task: ModuleType) -> str:
 
 
 def _phrased(rng: random.Random, phrases: _Phrases) -> str:
-    """What is to be done, with what, and how; or the same as a question."""
+    """A request, or the same as a question."""
     if rng.random() < 0.3:
         parts = [rng.choice(phrases.asked)]
     else:
         parts = [rng.choice(phrases.done), rng.choice(phrases.with_what)]
-        if "{attribute}" in phrases.how[0] or rng.random() < 0.4:
+        if rng.random() < phrases.how_share:
             parts.append(rng.choice(phrases.how))
     if rng.random() < 0.2:
         parts.insert(0, rng.choice(phrases.before))
@@ -200,13 +182,13 @@ def _phrased(rng: random.Random, phrases: _Phrases) -> str:
 
 
 def _of_voice(rng: random.Random, attribute: str) -> str:
-    """A question about a voice: by what is asked, by its values, or both."""
+    """A question about a voice, most often with the values that it may have."""
     about, is_it = _OF_VOICES[attribute]
-    values = list(voice.CANDIDATES[attribute])
-    rng.shuffle(values)
+    values = rng.sample(voice.CANDIDATES[attribute], len(voice.CANDIDATES[attribute]))
     article = rng.choice(("a ", "a ", "")) if attribute == "speaker" else ""
     choice = " or ".join(article + value for value in values)
-    parts = rng.choice(([rng.choice(about)], [rng.choice(about), choice], [rng.choice(is_it), choice], [choice]))
-    if rng.random() < 0.3:
-        parts.insert(0, rng.choice(_VOICE_BEFORE))
+    asked, alone = rng.choice(((about, 0.5), (is_it, 0.0)))
+    parts = [rng.choice(asked)] if rng.random() < alone else [rng.choice(asked), choice]
+    if rng.random() < 0.2:
+        parts.insert(0, rng.choice(_LISTEN))
     return " ".join(parts)

@@ -39,7 +39,7 @@ _THROATS = {
 # them stands for no other, so that no two names sound alike in any accent.
 _EXCHANGES_IN_NAMES = {
     "A:": ("a", "aa", "V"),
-    "E": ("e", "e@", "eI"),
+    "E": ("e@", "eI"),
     "oU": ("o", "aU", "3:"),
     "u:": ("U", "u"),
 }
@@ -114,16 +114,16 @@ def draw_timbre(rng: random.Random, speaker: str) -> str:
     return "\n".join(lines + [f"{name} {value}" for name, (share, value) in others.items() if rng.random() < share])
 
 
-def draw_accent(rng: random.Random) -> list[str]:
+def draw_accent(rng: random.Random) -> str:
     """Lines for `Voice.timbre` that exchange some phonemes of whatever accent it speaks with near ones.
 
-    The accents of eSpeak NG are a handful, and on the test's own, which no part hears, ears made three times the errors
-    of the others (docs/log.md). None is copied here: each vowel is exchanged by chance, apart from the others.
+    eSpeak NG's accents are a handful, and on the test's own, which no part hears, ears made three times the errors of
+    any other (docs/log.md). None is copied here: each exchange is made or left by chance, apart from the others.
     """
     lines = []
     for exchanges, share in ((_EXCHANGES_IN_NAMES, 0.4), (_EXCHANGES_IN_WORDS, 0.2)):
         lines += [f"replace 00 {old} {rng.choice(new)}" for old, new in exchanges.items() if rng.random() < share]
-    return lines
+    return "\n".join(lines)
 
 
 def cast(rng: random.Random, part: str, noisy_share: float = 0.3, drawn_share: float = DRAWN_SHARE) -> Casting:
@@ -144,7 +144,7 @@ def cast(rng: random.Random, part: str, noisy_share: float = 0.3, drawn_share: f
     if timbre:
         variant = ""
         if rng.random() < _DRAWN_ACCENT_SHARE:
-            timbre = "\n".join([timbre, *draw_accent(rng)])
+            timbre = f"{timbre}\n{draw_accent(rng)}".strip()
     surroundings = "noisy" if rng.random() < noisy_share else "quiet"
     return Casting(Voice(accent, variant, rate_wpm, pitch, timbre=timbre), speaker, pace, surroundings)
 
