@@ -378,8 +378,20 @@ def test_a_dry_run_hears_once_what_training_hears_once(home: Path, monkeypatch: 
     calls: list[bool] = []
     loss = School.loss
     monkeypatch.setattr(School, "loss", lambda self, batch: calls.append(self.frames is None) or loss(self, batch))
-    estimate_ears(recipe(home, freeze_encoder=True, augment=UNCHANGED.model_dump()), Speech(digits(), digits(2)))
+    found = estimate_ears(
+        recipe(home, freeze_encoder=True, augment=UNCHANGED.model_dump()), Speech(digits(), digits(2))
+    )
     assert calls and not any(calls)
+    assert found.hearing_seconds > 0 and "to hear all clips once; " in str(found)
+    assert found.hours > found.step_seconds * found.steps / 3600
+
+
+def test_frames_that_a_dry_run_did_not_hear_count_in_its_memory(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen = recipe(home, freeze_encoder=True, augment=UNCHANGED.model_dump(), batch_seconds=1.5)
+    speech = Speech(digits(40), digits(2))
+    before = estimate_ears(frozen, speech).memory_mib
+    monkeypatch.setattr(School, "frames_bytes", lambda self: 3_900_000_000)
+    assert estimate_ears(frozen, speech).memory_mib > before + 500
 
 
 def test_a_clip_longer_than_a_batch_is_refused_with_the_settings_to_change(home: Path) -> None:

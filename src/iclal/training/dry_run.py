@@ -17,23 +17,29 @@ from iclal.training.train import TrainSettings
 
 @dataclass(frozen=True)
 class Estimate:
-    """Peak memory of the run in MiB (optimiser state included) and its time without validation."""
+    """Peak memory of the run in MiB (optimiser state included) and its time without validation.
+
+    `hearing_seconds` is what a frozen encoder takes before the first step, to hear every clip once.
+    """
 
     parameters: int
     memory_mib: float
     worst_batch_seconds: float
     step_seconds: float
     steps: int
+    hearing_seconds: float = 0.0
 
     @property
     def hours(self) -> float:
-        """Time of all steps."""
-        return self.step_seconds * self.steps / 3600
+        """Time of the hearing and all steps."""
+        return (self.hearing_seconds + self.step_seconds * self.steps) / 3600
 
     def __str__(self) -> str:
-        return (
+        hearing = f"{duration(self.hearing_seconds)} to hear all clips once; " if self.hearing_seconds else ""
+        seconds = self.step_seconds * self.steps
+        return hearing + (
             f"{self.parameters:,} trained parameters; about {self.memory_mib:,.0f} MiB at the peak; "
-            f"{self.step_seconds:.2f} s a step, {duration(self.hours * 3600)} for {self.steps:,} steps without "
+            f"{self.step_seconds:.2f} s a step, {duration(seconds)} for {self.steps:,} steps without "
             f"validation; the largest batch takes {self.worst_batch_seconds:.2f} s"
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,10 +123,19 @@ def train_ears(
 def estimate_ears(recipe: EarsRecipe, speech: Speech) -> Estimate:
     """Memory and time that the recipe will take, found by a few steps without an update."""
     school = School(recipe, speech)
+    hearing_seconds, unheard_mib = 0.0, 0.0
     if recipe.hears_once:
         first = [id for micro in range(recipe.train.micro_batches) for id in school.plan.batch(micro)]
-        school.hear({*first, *(id for batch in school.plan.worst_batches() for id in batch)}, progress=False)
-    return estimate(school.model, school.groups, school.draw, school.loss, recipe.train, school.worst_batches())
+        start = time.monotonic()
+        heard = school.hear({*first, *(id for batch in school.plan.worst_batches() for id in batch)}, progress=False)
+        share = heard / sum(map(speech.train.num_samples, speech.train.utterances))
+        if share:
+            hearing_seconds = (time.monotonic() - start) / share
+            unheard_mib = (1 - share) * school.frames_bytes() / 2**20
+    found = estimate(school.model, school.groups, school.draw, school.loss, recipe.train, school.worst_batches())
+    if school.model.device.type != "cpu":  # frames are kept in main memory
+        unheard_mib = 0.0
+    return dataclasses.replace(found, memory_mib=found.memory_mib + unheard_mib, hearing_seconds=hearing_seconds)
 
 
 def read_speech(recipe: EarsRecipe) -> Speech:
@@ -295,24 +305,34 @@ class School:
         lesson = self.lessons.get(id)
         return [id] if lesson is None else _clip_ids(lesson)
 
-    def hear(self, ids: Collection[str] | None = None, *, progress: bool = True) -> None:
-        """Let a frozen encoder hear every clip, now instead of in each epoch; a dry run only those of batches `ids`."""
+    def frames_bytes(self) -> int:
+        """What the frames of all clips take in memory once they are heard."""
+        recordings = self.speech.train
+        lengths = {id: recordings.num_samples(id) for id in recordings.utterances}
+        return FrozenFrames.num_bytes(self.model.encoder, lengths)
+
+    def hear(self, ids: Collection[str] | None = None, *, progress: bool = True) -> int:
+        """Let a frozen encoder hear every clip, now instead of in each epoch; a dry run only those of batches `ids`.
+
+        Returns how many samples were heard: none where all frames would take too much memory.
+        """
         assert self.recipe.hears_once
         recordings, seed = self.speech.train, self.recipe.train.seed
-        lengths = {id: recordings.num_samples(id) for id in recordings.utterances}
-        needed = FrozenFrames.num_bytes(self.model.encoder, lengths)
+        needed = self.frames_bytes()
         if needed > _MOST_FRAMES:
             limit = f"more than {_MOST_FRAMES / 1e9:.0f} GB"
             self.notes.append(
                 f"the frozen encoder hears anew in each epoch: frames take {needed / 1e9:.1f} GB, {limit}"
             )
-            return
+            return 0
 
         def drawn(id: str) -> Audio:
             return recordings.draw(id, seed, 0, self.recipe.augment)
 
-        wanted = lengths if ids is None else {clip for id in ids for clip in self._clips_of(id)}
-        self.frames = FrozenFrames(self.model.encoder, {id: lengths[id] for id in wanted}, drawn, progress=progress)
+        wanted = recordings.utterances if ids is None else {clip for id in ids for clip in self._clips_of(id)}
+        lengths = {id: recordings.num_samples(id) for id in wanted}
+        self.frames = FrozenFrames(self.model.encoder, lengths, drawn, progress=progress)
+        return sum(lengths.values())
 
     def draw(self, step: int, micro: int) -> SimpleBatch[EarsBatch]:
         """Batch `micro` of a step: clips and lessons, every clip drawn once."""
