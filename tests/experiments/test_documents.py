@@ -21,10 +21,9 @@ from iclal.experiments.documents import (
     Stage,
     Tokenize,
     document,
-    kinds_of_words,
     solved,
-    world_tokenizer,
 )
+from iclal.experiments.tokenizer import world_tokenizer
 from iclal.model.layout import lay_out, tokenize, tokenize_target
 
 TEMPLATE = Template()
@@ -298,10 +297,3 @@ def test_a_word_clip_holds_one_value_of_its_attribute() -> None:
     episode = labels.episode(rng, ("mige", "diso"), WORD_VALUES, 2, attributes=("thing",))
     for clip in documents._word_clips(rng, episode, 9):
         assert [word for word in (clip.text or "").split() if word in words.THINGS] == [clip.facts["thing"]]
-
-
-def test_kinds_of_words_are_single_tokens_and_names_two_kinds() -> None:
-    kinds = kinds_of_words(TOKENIZER)
-    read = [[TOKENIZER.decode([id]).strip() for id in kind] for kind in kinds]
-    assert any(set(words.COLOURS) <= set(kind) for kind in read)
-    assert sum(set(names.SYLLABLES) <= set(kind) for kind in read) == 2  # first in a word, and further on

@@ -13,8 +13,9 @@ from transformers import AutoModelForCausalLM
 from iclal.data.prompt import Template
 from iclal.errors import TrainingError
 from iclal.experiments import documents, language_model
-from iclal.experiments.documents import Document, Tokenize, world_tokenizer
+from iclal.experiments.documents import Document, Tokenize
 from iclal.experiments.language_model import DocumentBatches, LanguageModelRecipe, build, collate, export, pretrain
+from iclal.experiments.tokenizer import world_tokenizer
 from iclal.model.language_model import LanguageModel
 from iclal.settings import Settings
 from iclal.training.checkpoint import load_weights

@@ -8,9 +8,8 @@ import pytest
 
 from iclal.data.prompt import Template
 from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
-from iclal.data.world import names, sentences, voices
-from iclal.experiments.documents import world_tokenizer
-from iclal.experiments.tokenizer import apply_merges, build_merges, build_tokenizer
+from iclal.data.world import names, sentences, voices, words
+from iclal.experiments.tokenizer import apply_merges, build_merges, build_tokenizer, kinds_of_words, world_tokenizer
 
 TOKENIZER = world_tokenizer()
 SYLLABLES = ("mi", "ra", "to", "lo")
@@ -90,3 +89,10 @@ def test_the_same_words_give_the_same_ids() -> None:
     assert world_tokenizer().get_vocab() == TOKENIZER.get_vocab()
     small = build_tokenizer([" at", "at"], SYLLABLES)
     assert len(small) < len(TOKENIZER) < 1500
+
+
+def test_kinds_of_words_are_single_tokens_and_names_two_kinds() -> None:
+    kinds = kinds_of_words(TOKENIZER)
+    read = [[TOKENIZER.decode([id]).strip() for id in kind] for kind in kinds]
+    assert any(set(words.COLOURS) <= set(kind) for kind in read)
+    assert sum(set(names.SYLLABLES) <= set(kind) for kind in read) == 2  # first in a word, and further on

@@ -9,7 +9,7 @@ import pytest
 
 from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
 from iclal.experiments import wordings
-from iclal.experiments.documents import world_tokenizer
+from iclal.experiments.tokenizer import world_tokenizer
 from iclal.experiments.wordings import reworded
 
 ASKED = {transcript: None, questions: None, summary: None, pattern: None, labels: "colour"}

@@ -18,8 +18,9 @@ from iclal.data.tasks import questions
 from iclal.data.world import names, speech
 from iclal.data.world.sentences import Taste
 from iclal.experiments import documents
-from iclal.experiments.documents import Pool, Stage, Tokenize, document, world_tokenizer
+from iclal.experiments.documents import Pool, Stage, Tokenize, document
 from iclal.experiments.listening import fsdd_digits, no_speech
+from iclal.experiments.tokenizer import DEFAULT_TEMPLATE, world_tokenizer
 from iclal.training.batches import BatchBudget, Plan, Size
 from iclal.training.checkpoint import module_digest
 from iclal.training.ears import Speech, train_ears
@@ -50,7 +51,7 @@ def _pool(seed: int) -> Pool:
 
 def drawn_documents(seed: int) -> str:
     pool, rng, memory = _pool(1), seeded("documents", seed), Tokenize(world_tokenizer())
-    return digest([document(pool, rng, documents.DEFAULT_TEMPLATE, memory).ids for _ in range(40)])
+    return digest([document(pool, rng, DEFAULT_TEMPLATE, memory).ids for _ in range(40)])
 
 
 def order(seed: int) -> str:

@@ -18,10 +18,11 @@ from iclal.data.world import names, sentences, speech, voices
 from iclal.data.world.sentences import Taste
 from iclal.evaluation.evaluate import Pools
 from iclal.experiments import documents, encoder, language_model, world_test
-from iclal.experiments.documents import Pool, Stage, Tokenize, document, world_tokenizer
+from iclal.experiments.documents import Pool, Stage, Tokenize, document
 from iclal.experiments.encoder import EncoderRecipe, training_speech
 from iclal.experiments.human_test import human_conditions
 from iclal.experiments.listening import TRAIN_DIGIT_SPEAKERS, crying_babies, data_folder
+from iclal.experiments.tokenizer import DEFAULT_TEMPLATE, world_tokenizer
 from iclal.experiments.training import speech_for
 from iclal.training.ears import Speech
 from iclal.training.lessons import draw_lessons
@@ -182,7 +183,7 @@ def test_documents_of_the_language_model_hold_nothing_of_the_test(
 
     monkeypatch.setattr(memory, "document", kept)
     for _ in range(150):
-        document(pool, rng, documents.DEFAULT_TEMPLATE, memory)
+        document(pool, rng, DEFAULT_TEMPLATE, memory)
     for prompt in prompts:
         texts += [piece.text for piece in fill(prompt, read_transcript) if hasattr(piece, "text")]  # type: ignore[union-attr]
     words = {word for text in texts for word in invented(text)}
@@ -209,7 +210,7 @@ def _is_written(word: str) -> bool:
 
 def test_lessons_of_the_teacher_bind_no_test_label_and_no_held_out_wording() -> None:
     pool = [sentences.passage(_rng(i), f"p{i}", "ears", Taste((1, 2))) for i in range(300)]
-    lessons = draw_lessons(pool, TeacherSettings(examples=120), documents.DEFAULT_TEMPLATE, 0, 1e9)
+    lessons = draw_lessons(pool, TeacherSettings(examples=120), DEFAULT_TEMPLATE, 0, 1e9)
     for lesson in lessons:
         written = "".join(piece.text for piece in lesson.prompt if isinstance(piece, Text)) + " " + lesson.target
         words = {word for word in invented(written) if not _is_written(word)}
@@ -217,12 +218,11 @@ def test_lessons_of_the_teacher_bind_no_test_label_and_no_held_out_wording() -> 
         assert not any(wording in written for wording in held_out_wordings())
 
 
-def test_the_language_model_is_validated_on_sentences_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "POOL_SIZE", 200)
+def test_the_language_model_is_validated_on_sentences_apart() -> None:
     for part in ("train", "test"):
-        pool = language_model._check_pool(part)
-        assert {sentences.sentence_part(s) for p in pool.passages for s in told(p.text or "")} == {"ears"}
-        assert {names.name_part(word)[1] for p in pool.passages for word in invented(p.text or "")} == {part}
+        passages = language_model._check_passages(part)
+        assert {sentences.sentence_part(s) for p in passages for s in told(p.text or "")} == {"ears"}
+        assert {names.name_part(word)[1] for p in passages for word in invented(p.text or "")} == {part}
 
 
 # --- the test itself

@@ -27,8 +27,9 @@ from iclal.data.prompt import Template, Text, fill, read_transcript
 from iclal.data.tasks import labels, pattern, questions, summary, transcript
 from iclal.data.world import names, sentences
 from iclal.experiments import documents
-from iclal.experiments.documents import Document, Pool, Stage, Tokenize, world_tokenizer
+from iclal.experiments.documents import Document, Pool, Stage, Tokenize
 from iclal.experiments.seeded_init import seed_induction
+from iclal.experiments.tokenizer import kinds_of_words, world_tokenizer
 from iclal.model.language_model import LanguageModel
 from iclal.progress import Bar
 from iclal.settings import Settings
@@ -128,7 +129,7 @@ def build(recipe: LanguageModelRecipe, tokenizer: PreTrainedTokenizerFast) -> OP
     )
     model = OPTForCausalLM(config)
     _attend_in_float32(model)
-    return seed_induction(model, kinds=documents.kinds_of_words(tokenizer))
+    return seed_induction(model, kinds=kinds_of_words(tokenizer))
 
 
 def _attend_in_float32(model: OPTForCausalLM) -> None:

@@ -11,11 +11,16 @@ import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from iclal.data.prompt import Template
+from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
+from iclal.data.world import names, sentences, voices, words
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0 to 3, as OPT's
 SPACE = "Ġ"  # the byte-level alphabet's sign for a space
+DEFAULT_TEMPLATE = Template()
 
 
 def build_merges(
@@ -73,3 +78,41 @@ def build_tokenizer(
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="</s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
     )
+
+
+def world_tokenizer(template: Template = DEFAULT_TEMPLATE) -> PreTrainedTokenizerFast:
+    """The tokenizer of the world's spoken and written words."""
+    wordings = [w for task in (transcript, questions, summary, pattern, labels) for w in task.INSTRUCTIONS]
+    wordings += [w for task in (transcript, questions, summary, pattern, labels) for w in task.HELD_OUT_INSTRUCTIONS]
+    wordings += [w for asked in voice.INSTRUCTIONS.values() for w in asked]
+    written = [w for wording in wordings for w in wording.split() if w[0] != "{"]
+    written += [*labels.ATTRIBUTES, *voices.NOTE_WORDS, "yes", "no", "[", "]"]
+    lexicon = dict.fromkeys([*sentences.lexicon(), *sentences.question_words(), *written])
+    cues = (template.clip_cue.strip(":"), template.question_cue.strip(":"))
+    first_words = dict.fromkeys([*cues, *(wording.split()[0] for wording in wordings)])
+    tokenizer = build_tokenizer([*first_words, *(" " + w for w in lexicon)], names.SYLLABLES, names.NAME_LIKE_WORDS)
+    assert len(tokenizer.encode(template.end, add_special_tokens=False)) == 1
+    return tokenizer
+
+
+def kinds_of_words(tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
+    """Token ids of the kinds of words that the world's tasks tell apart, each with the words that ask for it."""
+    plurals = [words.plural(thing) for thing in words.THINGS]
+    kinds = {
+        "name": [*names.SYLLABLES, "who"],
+        "colour": [*words.COLOURS, "colour"],
+        "place": [*words.PLACES, "place", "where"],
+        "day": [*words.DAYS, "day"],
+        "thing": [*words.THINGS, *plurals, "thing", "things"],
+        "things": [*plurals, "things"],
+        "number": [*words.NUMBERS, "number", "many"],
+        "digit": [*words.DIGITS, "number"],
+        "speaker": words.SPEAKERS,
+        "pace": words.PACES,
+        "surroundings": words.SURROUNDINGS,
+        "yes-no": ["yes", "no", "is", "does", "was", "are"],
+    }
+    found = [[tokenizer.encode(" " + word, add_special_tokens=False) for word in kind] for kind in kinds.values()]
+    found.append([tokenizer.encode(syllable, add_special_tokens=False) for syllable in names.SYLLABLES])
+    assert all(len(ids) == 1 for kind in found for ids in kind), "every word of the lexicon is one token"
+    return [[ids[0] for ids in kind] for kind in found]
