@@ -38,9 +38,9 @@ _THROATS = {
 # In eSpeak NG's notation, what may be spoken in place of a phoneme. First the vowels of names: what stands for one of
 # them stands for no other, so that no two names sound alike in any accent.
 _EXCHANGES_IN_NAMES = {
-    "A:": ("a", "aa", "V"),
-    "E": ("e@", "eI"),
-    "oU": ("o", "aU", "3:"),
+    "A:": ("a", "aa"),
+    "E": ("eI",),
+    "oU": ("o", "aU"),
     "u:": ("U", "u"),
 }
 _EXCHANGES_IN_WORDS = {
