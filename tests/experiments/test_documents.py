@@ -14,6 +14,7 @@ from iclal.data.manifest import Question, Utterance
 from iclal.data.prompt import Clip, SlotText, Template, Text, fill, read_transcript
 from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
 from iclal.data.world import names, sentences, words
+from iclal.evaluation.outcomes import kind_of
 from iclal.experiments import documents
 from iclal.experiments.documents import (
     WORD_VALUES,
@@ -204,12 +205,12 @@ def test_several_questions_are_asked_about_one_clip() -> None:
 def test_questions_of_each_kind_come_before_a_second_of_any(pool: Pool) -> None:
     rng = random.Random(0)
     passage = max(pool.passages, key=lambda p: len(p.questions))
-    kinds = Counter(documents._kind(passage, question) for question in passage.questions)
+    kinds = Counter(kind_of(question, passage) for question in passage.questions)
     assert max(kinds.values()) > 1
     for _ in range(20):
         asked = documents._of_each_kind(rng, passage)
         assert sorted(question.id for question in asked) == sorted(question.id for question in passage.questions)
-        assert {documents._kind(passage, question) for question in asked[: len(kinds)]} == set(kinds)
+        assert {kind_of(question, passage) for question in asked[: len(kinds)]} == set(kinds)
 
 
 @pytest.mark.parametrize("kind", ["labels", "voice"])

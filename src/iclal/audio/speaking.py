@@ -53,10 +53,8 @@ _TIMBRE_LINE = re.compile(
 # NULL for none. Where it does not know the second, eSpeak NG leaves out the sound in silence; these it has in every
 # English accent.
 _PHONEMES = (
-    *("@", "@2", "a", "a#", "aa", "A:", "A@", "aI", "aI3", "aU", "D", "d", "E", "e", "e:", "e@", "eI", "f", "h", "I"),
-    *("I2", "i", "i:", "i@", "N", "n", "0", "O:", "O@", "o", "o@", "OI", "oU", "T", "t", "U", "u", "u:", "U@", "V"),
-    *("v", "w", "3", "3:"),
-)
+    "@ @2 a a# aa A: A@ aI aI3 aU D d E e e: e@ eI f h I I2 i i: i@ N n 0 O: O@ o o@ OI oU T t U u u: U@ V v w 3 3:"
+).split()
 _EXCHANGE = re.compile(r"replace 0[0-3] (\S+) (\S+)")
 
 

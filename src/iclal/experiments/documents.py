@@ -20,6 +20,7 @@ from iclal.data.prompt import Clip, Prompt, SlotText, Template, Text, fill, read
 from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
 from iclal.data.tasks.episode import Episode
 from iclal.data.world import names, sentences, voices, words
+from iclal.evaluation.outcomes import kind_of
 from iclal.experiments.wordings import reworded
 
 if TYPE_CHECKING:
@@ -300,16 +301,11 @@ def _several_questions(rng: random.Random, passage: Utterance, template: Templat
 
 def _of_each_kind(rng: random.Random, passage: Utterance) -> list[Question]:
     """The passage's questions in a random order, one of each kind before a second of any: every third asks who."""
-    by_kind: dict[str, list[Question]] = {}
+    by_kind: dict[str | None, list[Question]] = {}
     for question in rng.sample(passage.questions, len(passage.questions)):
-        by_kind.setdefault(_kind(passage, question), []).append(question)
+        by_kind.setdefault(kind_of(question, passage), []).append(question)
     rounds = itertools.zip_longest(*rng.sample(list(by_kind.values()), len(by_kind)))
     return [question for row in rounds for question in row if question is not None]
-
-
-def _kind(passage: Utterance, question: Question) -> str:
-    """What a question asks for: an attribute, or "yes-no"."""
-    return question.id.removeprefix(passage.id + "-").rsplit("-", 1)[0]
 
 
 def _told_values(passage: Utterance) -> dict[str, str]:
@@ -319,9 +315,9 @@ def _told_values(passage: Utterance) -> dict[str, str]:
     """
     told: dict[str, str] = {}
     kinds = iter(passage.extra.get("frames", ()))
-    answers: dict[str, str] = {}
+    answers: dict[str | None, str] = {}
     for question in passage.questions:
-        kind = _kind(passage, question)
+        kind = kind_of(question, passage)
         if kind != "yes-no":
             answers[kind] = question.answers[0]
             continue

@@ -295,9 +295,9 @@ def check_documents(
             "labels-2x2": (partial(bind, ways=2), single, 4),
             "labels-4x2": (partial(bind, ways=4), single, 8),
         }
-        for name, (episode, passages, shots) in cells.items():
+        for name, (episode, clips, shots) in cells.items():
             rng = seeded("check", name, part)
-            drawn = [documents.solved(episode(rng), passages, shots, rng, template) for _ in range(count)]
+            drawn = [documents.solved(episode(rng), clips, shots, rng, template) for _ in range(count)]
             if filler_tokens:
                 rng = seeded("filler", name, part)
                 drawn = [(filler(passages, rng, filler_tokens, template, tokenize), *prompt) for prompt in drawn]

@@ -17,7 +17,6 @@ def _each(phrases: str) -> tuple[str, ...]:
     return tuple(phrase.strip() for phrase in phrases.split("|"))
 
 
-# Words that the tokenizer has as one token alone: others would be spelt in syllables, as names are.
 _LISTEN = _each("listen and | listen to the speech and | listen to what is said and")
 
 
@@ -37,6 +36,7 @@ class _Phrases:
     how_share: float = 0.4
 
 
+# Of words alone that are one token of the tokenizer: others would be spelt in syllables, as names are.
 _PHRASES = {
     transcript: _Phrases(
         done=_each("write | write down | type | give | repeat | say | tell | transcribe"),
@@ -121,7 +121,7 @@ _PHRASES = {
         how_share=1.0,
     ),
 }
-# Of the voice note: a question that its values may follow, one that they must, and what may stand before either.
+# Of the voice note: questions that its values may follow, and questions that they must.
 _OF_VOICES = {
     "speaker": (
         _each("who speaks | who is it | who is the speaker | who said it | say who speaks | tell who the speaker is"),
@@ -146,15 +146,13 @@ def reworded(rng: random.Random, task: ModuleType, attribute: str | None = None)
 
     `attribute` is what labels are bound to, or what is asked of a voice.
     """
-    kept = task.HELD_OUT_INSTRUCTIONS
-    if task is voice:
-        assert attribute is not None
-        kept = kept[attribute]
     while True:
-        if task is voice and attribute is not None:
-            wording = _of_voice(rng, attribute)
+        if task is voice:
+            assert attribute is not None, "a voice is asked about by an attribute"
+            wording, kept = _of_voice(rng, attribute), voice.HELD_OUT_INSTRUCTIONS[attribute]
         else:
             wording = _mixed(rng, task) if rng.random() < _MIXED_SHARE else _phrased(rng, _PHRASES[task])
+            kept = task.HELD_OUT_INSTRUCTIONS
         if not any(held in wording for held in kept):
             return wording.format(attribute=attribute)
 

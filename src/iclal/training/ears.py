@@ -123,18 +123,17 @@ def train_ears(
 def estimate_ears(recipe: EarsRecipe, speech: Speech) -> Estimate:
     """Memory and time that the recipe will take, found by a few steps without an update."""
     school = School(recipe, speech)
-    hearing_seconds, unheard_mib = 0.0, 0.0
+    hearing_seconds = unheard_mib = 0.0
     if recipe.hears_once:
         first = [id for micro in range(recipe.train.micro_batches) for id in school.plan.batch(micro)]
         start = time.monotonic()
         heard = school.hear({*first, *(id for batch in school.plan.worst_batches() for id in batch)}, progress=False)
-        share = heard / sum(map(speech.train.num_samples, speech.train.utterances))
-        if share:
+        if heard:
+            share = heard / sum(map(speech.train.num_samples, speech.train.utterances))
             hearing_seconds = (time.monotonic() - start) / share
-            unheard_mib = (1 - share) * school.frames_bytes() / 2**20
+            if school.model.device.type == "cpu":  # frames are kept in main memory, whatever the device
+                unheard_mib = (1 - share) * school.frames_bytes() / 2**20
     found = estimate(school.model, school.groups, school.draw, school.loss, recipe.train, school.worst_batches())
-    if school.model.device.type != "cpu":  # frames are kept in main memory
-        unheard_mib = 0.0
     return dataclasses.replace(found, memory_mib=found.memory_mib + unheard_mib, hearing_seconds=hearing_seconds)
 
 
