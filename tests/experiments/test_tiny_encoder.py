@@ -161,16 +161,23 @@ def test_two_steps_are_trained_validated_and_exported(
     loaded, model = Encoder.load(tmp_path / "model").eval(), CharacterModel(build(recipe()))
     load_weights(result.checkpoint, model)
     audio = torch.from_numpy(noise(20_000).samples)
+    stored = model.encoder.bfloat16().float().eval()
     with torch.no_grad():
-        assert torch.equal(loaded([audio])[0], model.encoder.eval()([audio])[0])
+        assert torch.equal(loaded([audio])[0], stored([audio])[0])
     assert loaded.settings.do_normalize and loaded.width == 32
 
-    gone_on = recipe(steps=1).model_copy(update={"start": tmp_path / "model"})
+    layers = loaded.network.config.num_hidden_layers
+    gone_on = recipe(steps=2, save_every_steps=1, keep_checkpoints=3).model_copy(
+        update={"start": tmp_path / "model", "layers": layers + 1, "heads_alone_steps": 1}
+    )
     pretrain(gone_on, tmp_path / "again", quiet=True)
-    first = CharacterModel(build(recipe()))
-    load_weights(tmp_path / "again" / "checkpoints" / "step-0", first)
-    for name, stored in loaded.network.state_dict().items():
-        assert torch.equal(first.encoder.network.state_dict()[name], stored), name
+    begun = CharacterModel(build(gone_on))
+    for step in (0, 1, 2):
+        load_weights(tmp_path / "again" / "checkpoints" / f"step-{step}", begun)
+        found = begun.encoder.network.state_dict()
+        same = [torch.equal(found[name], value) for name, value in loaded.network.state_dict().items()]
+        assert all(same) is (step < 2)  # first the heads alone
+    assert begun.encoder.network.config.num_hidden_layers == layers + 1
     with pytest.raises(TrainingError, match=r"model: .* has shape"):
         pretrain(gone_on.model_copy(update={"channels": 16}), tmp_path / "other", quiet=True)
 

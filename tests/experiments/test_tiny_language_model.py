@@ -89,30 +89,8 @@ def test_answer_scores_are_those_of_the_bare_model_and_position_by_position() ->
     assert float(loss.sum) == pytest.approx(float(expected), rel=1e-5) and loss.count == 3
 
 
-@torch.no_grad()
-def test_attention_is_float32_under_autocast_and_the_models_own_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = build(recipe(), world_tokenizer()).eval()
-    ids = torch.randint(10, 500, (2, 30), generator=torch.Generator().manual_seed(0))
-    model.save_pretrained(tmp_path)
-    assert language_model._ATTENTION not in (tmp_path / "config.json").read_text(encoding="utf-8")
-    ordinary = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="sdpa").eval()
-    assert torch.equal(model(ids).logits, ordinary(ids).logits)
-
-    dtypes: list[torch.dtype] = []
-    attention = torch.nn.functional.scaled_dot_product_attention
-
-    def seen(query: torch.Tensor, *others: torch.Tensor, **settings: object) -> torch.Tensor:
-        dtypes.append(query.dtype)
-        return attention(query, *others, **settings)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", seen)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert model(ids).logits.dtype == torch.bfloat16
-        assert dtypes == [torch.float32] * 3
-        ordinary(ids)
-    assert dtypes[3:] == [torch.bfloat16] * 3
+def test_it_attends_out_of_autocast() -> None:
+    assert build(recipe(), world_tokenizer()).config._attn_implementation == "sdpa-float32"
 
 
 @torch.no_grad()

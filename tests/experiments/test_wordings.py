@@ -10,7 +10,7 @@ import pytest
 from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
 from iclal.experiments import wordings
 from iclal.experiments.tokenizer import world_tokenizer
-from iclal.experiments.wordings import reworded
+from iclal.experiments.wordings import jumbled, reworded
 
 ASKED = {transcript: None, questions: None, summary: None, pattern: None, labels: "colour"}
 
@@ -85,3 +85,21 @@ def test_a_mixed_instruction_begins_and_ends_as_known_ones_do(task: ModuleType) 
             and any(known.endswith(ended) for known in task.INSTRUCTIONS)
             for begun, ended in cuts
         ), wording
+
+
+@pytest.mark.parametrize("task", ASKED)
+def test_every_written_wording_is_asked_and_none_is_kept_for_the_test(task: ModuleType) -> None:
+    rng = random.Random(0)
+    written = {w.format(attribute="colour") for w in wordings._written()[task.__name__.rpartition(".")[2]]}
+    assert len(written) > 50
+    assert written <= {reworded(rng, task, ASKED[task]) for _ in range(8000)}
+
+
+def test_jumbled_words_are_those_of_instructions_and_the_first_begins_one() -> None:
+    rng = random.Random(0)
+    known = [w.format(attribute="day") for task in ASKED for w in task.INSTRUCTIONS]
+    made = [jumbled(rng, "day") for _ in range(500)]
+    assert len(set(made)) > 450
+    assert {word for wording in made for word in wording.split()} <= {word for w in known for word in w.split()}
+    assert {wording.split()[0] for wording in made} <= {w.split()[0] for w in known}
+    assert not any(gap in wording for wording in (jumbled(rng) for _ in range(300)) for gap in ("None", "{"))

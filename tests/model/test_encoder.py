@@ -128,3 +128,36 @@ def test_margins_are_silence_around_each_clip_and_are_saved(tmp_path: Path) -> N
     encoder.save(tmp_path / "again")
     assert Encoder.load(tmp_path / "again").settings.margin_seconds == 0.25
     assert Wav2Vec2FeatureExtractor.from_pretrained(tmp_path / "again").sampling_rate == 16_000
+
+
+def test_a_deepened_encoder_hears_the_same_until_its_new_layers_are_trained(tmp_path: Path) -> None:
+    encoder = Encoder.load(build_encoder(tmp_path)).eval()
+    layers = encoder.network.config.num_hidden_layers
+    deep = encoder.deepened(layers + 2, dropout=0.25).eval()
+    clips = [torch.from_numpy(noise(length).samples) for length in (16_000, 9_000)]
+    assert torch.equal(deep(clips)[0], encoder(clips)[0])
+    assert len(deep.network.encoder.layers) == layers + 2
+    assert deep.settings.config["hidden_dropout"] == deep.settings.config["attention_dropout"] == 0.25
+    assert encoder.deepened(layers).settings == encoder.settings.model_copy(
+        update={"config": encoder.settings.config | {"num_hidden_layers": layers}}
+    )
+    deep(clips)[0].square().sum().backward()
+    for layer in deep.network.encoder.layers[layers:]:
+        assert layer.feed_forward.output_dense.weight.grad.abs().max() > 0  # they can learn
+    rebuilt = Encoder(deep.settings)
+    rebuilt.load_state_dict(deep.state_dict())
+    assert torch.equal(rebuilt.eval()(clips)[0], deep(clips)[0])
+    assert encoder.train().deepened(layers).training and not encoder.eval().deepened(layers).training
+
+
+def test_an_encoder_that_cannot_be_deepened_is_refused_with_the_reason(tmp_path: Path) -> None:
+    encoder = Encoder.load(build_encoder(tmp_path / "layer"))
+    layers = encoder.network.config.num_hidden_layers
+    with pytest.raises(ModelError, match=f"has {layers} layers, more than the {layers - 1} wanted"):
+        encoder.deepened(layers - 1)
+    post_norm = Encoder.load(build_encoder(tmp_path / "group", "group"))
+    adapted = Encoder.load(build_encoder(tmp_path / "adapted", adapter_attn_dim=4))
+    for other in (post_norm, adapted):
+        with pytest.raises(ModelError, match="do_stable_layer_norm"):
+            other.deepened(layers + 1)
+        assert other.deepened(layers, dropout=0.5).settings.config["hidden_dropout"] == 0.5

@@ -77,6 +77,19 @@ def test_the_language_model_is_recognised_in_any_dtype_and_as_an_object(parts: P
         load(folder)
 
 
+def test_weights_stored_in_bfloat16_take_half_the_bytes_and_are_used_in_float32(parts: Path, tmp_path: Path) -> None:
+    model = build_model(parts)
+    whole, half = (
+        save(model, tmp_path / str(dtype), language_model_path=parts / "lm-opt", stored_dtype=dtype)
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    weights = whole / "model.safetensors", half / "model.safetensors"
+    assert weights[1].stat().st_size < 0.6 * weights[0].stat().st_size
+    for name, tensor in load(half).state_dict().items():
+        assert tensor.dtype == torch.float32
+        assert torch.equal(tensor, model.state_dict()[name].bfloat16().float()), name
+
+
 def test_bundled_models_are_found_by_name(parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saving, "ASSETS", tmp_path)
     monkeypatch.setattr(saving, "BUNDLED", {"ctc": tmp_path / "ears-ctc", "linear": tmp_path / "ears-linear"})

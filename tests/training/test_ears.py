@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -345,14 +346,14 @@ def test_ears_without_context_are_a_start_for_ears_with_it(
     trained: tuple[Trained, Path], home: Path, tmp_path: Path
 ) -> None:
     result, _ = trained
-    wide = recipe(
-        home, start=str(result.folder), encoder=str(home / "dropping"), connector={"kind": "ctc", "context_width": 8}
-    )
+    connector = {"kind": "ctc", "context_width": 8}
+    wide = recipe(home, start=str(result.folder), encoder="bundled", connector=connector)
     started = build_model(wide)
     assert started.connector.context is not None
     audio = digits(1).draw(next(iter(digits(1).utterances)), 0, 0, UNCHANGED)
     assert transcribe_greedily(started, [audio]) == transcribe_greedily(result.model, [audio])
     with pytest.raises(ModelError, match=r"missing, e\.g\. connector\.norm\.bias"):
+        shutil.copy(result.folder / "config.json", tmp_path)
         _without(result.folder / "model.safetensors", "connector.norm.bias", tmp_path / "model.safetensors")
         build_model(wide.model_copy(update={"start": tmp_path}))
 
@@ -363,10 +364,47 @@ def _without(weights: Path, name: str, out: Path) -> None:
 
 def test_training_starts_from_other_ears(trained: tuple[Trained, Path], home: Path, tmp_path: Path) -> None:
     result, _ = trained
-    started = build_model(recipe(home, start=str(result.folder), encoder=str(home / "dropping")))
+    started = build_model(recipe(home, start=str(result.folder), encoder="bundled"))
     assert module_digest(started) == module_digest(result.model)
     with pytest.raises(ModelError, match="is no model folder"):
-        build_model(recipe(home, start=str(tmp_path)))
+        build_model(recipe(home, start=str(tmp_path), encoder="bundled"))
+    with pytest.raises(SettingsError, match=r"encoder=.*dropping beside start=.*: leave one out"):
+        recipe(home, start=str(result.folder), encoder=str(home / "dropping"))
+
+
+def test_a_deeper_encoder_begins_as_the_ears_it_starts_from_and_is_saved_and_started_from(
+    trained: tuple[Trained, Path], home: Path, tmp_path: Path
+) -> None:
+    result, _ = trained
+    layers = result.model.encoder.network.config.num_hidden_layers
+    changes = {"encoder": "bundled", "encoder_dropout": 0.0, "stored_dtype": "bfloat16", "train": {"steps": 2}}
+    deeper = recipe(home, start=str(result.folder), encoder_layers=layers + 1, **changes)
+    audio = digits(1).draw(next(iter(digits(1).utterances)), 0, 0, UNCHANGED)
+    started, before = (m.eval().encode([audio])[0] for m in (build_model(deeper), result.model))
+    assert torch.equal(started, before)
+    found = train_ears(deeper, tmp_path / "deeper", Speech(digits(), digits(2)), quiet=True)
+    assert module_digest(load(found.folder)) == module_digest(found.model)
+    again = build_model(recipe(home, start=str(found.folder), encoder="bundled"))
+    assert len(again.encoder.network.encoder.layers) == layers + 1
+    with pytest.raises(ModelError, match=f"more than the {layers} wanted"):
+        build_model(recipe(home, start=str(found.folder), encoder="bundled", encoder_layers=layers))
+
+
+def test_the_trained_encoder_attends_out_of_autocast_and_has_the_dropout_asked_for(home: Path) -> None:
+    network = build_model(recipe(home, encoder_dropout=0.25)).encoder.network
+    assert network.config._attn_implementation == "sdpa-float32"
+    assert network.encoder.layers[0].dropout.p == 0.25
+    with pytest.raises(SettingsError, match="for an encoder that is trained"):
+        recipe(home, encoder_layers=9, freeze_encoder=True)
+
+
+def test_samples_are_given_back_once_a_frozen_encoder_has_heard_them(home: Path, tmp_path: Path) -> None:
+    speech = Speech(digits(), digits(2))
+    seconds = speech.train.seconds
+    train_ears(recipe(home, freeze_encoder=True, augment=UNCHANGED.model_dump()), tmp_path, speech, quiet=True)
+    assert speech.train.seconds == seconds
+    with pytest.raises(AssertionError, match="no samples any more"):
+        speech.train.draw(next(iter(speech.train.utterances)), 0, 0)
 
 
 def test_an_estimate_changes_nothing_and_says_memory_and_time(home: Path) -> None:

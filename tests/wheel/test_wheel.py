@@ -25,6 +25,7 @@ BESIDE_CODE = (
     "py.typed",
     "data/manifest.schema.json",
     "data/show.html.jinja",
+    "experiments/wordings.yaml",
     "evaluation/report/page.html.jinja",
     "evaluation/report/page.css",
     "evaluation/report/page.js",

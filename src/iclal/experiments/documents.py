@@ -21,7 +21,7 @@ from iclal.data.tasks import labels, pattern, questions, summary, transcript, vo
 from iclal.data.tasks.episode import Episode
 from iclal.data.world import names, sentences, voices, words
 from iclal.evaluation.outcomes import kind_of
-from iclal.experiments.wordings import reworded
+from iclal.experiments.wordings import jumbled, reworded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -32,16 +32,17 @@ STEPS_PER_POOL = 24
 ROW_TOKENS = (300, 1200)  # a row may pass its length by one document
 # How often which document is drawn. `several`: several questions about one clip.
 _KINDS = {
-    "transcript": 0.18,
+    "transcript": 0.16,
     "questions": 0.2,
     "several": 0.24,
-    "summary": 0.19,
-    "pattern": 0.06,
-    "labels": 0.06,
+    "summary": 0.16,
+    "pattern": 0.09,
+    "labels": 0.08,
     "voice": 0.07,
 }
 _WORDED = {"copy": transcript, "transcript": transcript, "questions": questions, "summary": summary, "pattern": pattern}
-REWORDED_SHARE = 0.6  # of all instructions
+_JUMBLED_SHARE = 0.2  # of the instructions of patterns and label words: the demonstrations tell what is to be done
+REWORDED_SHARE = 0.6  # of those that are not jumbled
 _SEVERAL = 6  # questions about one clip
 # Frames that tell how many: which of several numbers goes with the things asked about is what the model got wrong most
 # often (docs/log.md).
@@ -224,7 +225,9 @@ def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[st
     else:
         passages, task, attribute = pool.voiced, voice, rng.choice(list(voice.CANDIDATES))
         episode = voice.episode(rng, attribute)
-    if rng.random() < REWORDED_SHARE:
+    if task in (pattern, labels) and rng.random() < _JUMBLED_SHARE:
+        episode = dataclasses.replace(episode, instruction=jumbled(rng, episode.attribute))
+    elif rng.random() < REWORDED_SHARE:
         wording = reworded(rng, task, attribute or episode.attribute)
         episode = dataclasses.replace(episode, instruction=wording)
     prompt = solved(episode, passages, shots, rng, template)

@@ -28,6 +28,7 @@ from iclal.evaluation.metrics import total_word_errors
 from iclal.experiments.listening import human_speech, no_speech
 from iclal.model.encoder import Encoder, EncoderSettings
 from iclal.settings import Settings
+from iclal.training.attention import attend_in_float32
 from iclal.training.batches import BatchBudget, Plan, Size
 from iclal.training.checkpoint import begin_with, load_weights
 from iclal.training.recordings import UNCHANGED, Recordings
@@ -57,7 +58,9 @@ class EncoderRecipe(Settings):
     width: int = Field(default=192, gt=0)
     layers: int = Field(default=4, gt=0)
     heads: int = Field(default=4, gt=0)  # divide the width
-    start: Path | None = None  # a folder of such an encoder to go on from
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    start: Path | None = None  # a folder of such an encoder to go on from, of as many layers or fewer
+    heads_alone_steps: int = Field(default=0, ge=0)  # before the rest: new heads would spoil what it starts from
     margin_seconds: float = Field(default=0.3, ge=0)
     channels: int = Field(default=192, gt=0)  # of the convolutions, four phases a filter
     passages: int = Field(default=8000, gt=0)  # of synthetic speech, about 5 s each
@@ -82,6 +85,12 @@ class EncoderRecipe(Settings):
             raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
         if self.channels % 4:
             raise ValueError(f"channels {self.channels} is no multiple of 4")
+        if self.heads_alone_steps and self.start is None:
+            raise ValueError(
+                f"heads_alone_steps={self.heads_alone_steps}: without start=FOLDER nothing is to be spared"
+            )
+        if self.heads_alone_steps >= self.train.steps:
+            raise ValueError(f"heads_alone_steps={self.heads_alone_steps} leaves none of {self.train.steps} steps")
         return self
 
 
@@ -100,8 +109,8 @@ def build(recipe: EncoderRecipe) -> Encoder:
         do_stable_layer_norm=True,
         num_conv_pos_embeddings=32,
         num_conv_pos_embedding_groups=8,
-        hidden_dropout=0.05,
-        attention_dropout=0.05,
+        hidden_dropout=recipe.dropout,
+        attention_dropout=recipe.dropout,
         activation_dropout=0.0,
         feat_proj_dropout=0.0,
         layerdrop=0.0,
@@ -141,9 +150,13 @@ class CharacterModel(nn.Module):
         self.letter_head = nn.Linear(encoder.width, HALVES * (len(ALPHABET) + 1))
         self.word_head = nn.Linear(encoder.width, 1 + SLOTS * SYMBOLS)
 
-    def forward(self, waveforms: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Frames [B, F, E] as the heads read them, and how many of the F each clip has."""
-        frames_BFE, num_frames_B = self.encoder(waveforms)
+    def forward(self, waveforms: list[Tensor], heads_alone: bool = False) -> tuple[Tensor, Tensor]:
+        """Frames [B, F, E] as the heads read them, and how many of the F each clip has.
+
+        `heads_alone`: no gradient goes further than the heads.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not heads_alone):
+            frames_BFE, num_frames_B = self.encoder(waveforms)
         return self.norm(frames_BFE), num_frames_B
 
     def letters(self, frames_BFE: Tensor) -> Tensor:
@@ -178,10 +191,11 @@ def _spelled(word: str) -> Tensor:
 
 @dataclass(frozen=True)
 class HeardBatch:
-    """Waveforms with the text that was said."""
+    """Waveforms with the text that was said, and whether the heads alone are to learn of it."""
 
     waveforms: list[Tensor]
     texts: list[str]
+    heads_alone: bool = False
 
 
 def characters(text: str) -> list[int]:
@@ -191,7 +205,7 @@ def characters(text: str) -> list[int]:
 
 def _loss(model: CharacterModel, batch: HeardBatch) -> StepLoss:
     """CTC of letters and of words, summed over clips; counted in characters, one for a clip without any."""
-    frames_BFE, num_frames_B = model(batch.waveforms)
+    frames_BFE, num_frames_B = model(batch.waveforms, batch.heads_alone)
     said = [characters(text) for text in batch.texts]
     letters = _ctc(model.letters(frames_BFE), HALVES * num_frames_B, said, BLANK)
     words = [[word[:SLOTS] for word in "".join(ALPHABET[id] for id in ids).split()] for ids in said]
@@ -241,7 +255,8 @@ def pretrain(
     recordings = training_speech(recipe)
     model = CharacterModel(build(recipe))
     if recipe.start is not None:
-        begin_with(model.encoder.network, Encoder.load(recipe.start).network, recipe.start)
+        begin_with(model.encoder.network, Encoder.load(recipe.start).deepened(recipe.layers).network, recipe.start)
+    attend_in_float32(model.encoder.network)
     seed, micro_batches = recipe.train.seed, recipe.train.micro_batches
     sizes = {id: Size(frames=recordings.num_samples(id)) for id in recordings.utterances}
     budget = BatchBudget(max_frames=int(recipe.batch_seconds * SAMPLE_RATE), max_items=32)
@@ -254,7 +269,8 @@ def pretrain(
         waveforms = [torch.from_numpy(audio.samples) for audio in audios]
         texts = [recordings.utterances[id].text or "" for id in ids]
         seconds = sum(len(waveform) for waveform in waveforms) / SAMPLE_RATE
-        return SimpleBatch(HeardBatch(waveforms, texts), ids, {"audio_seconds": seconds})
+        content = HeardBatch(waveforms, texts, heads_alone=step < recipe.heads_alone_steps)
+        return SimpleBatch(content, ids, {"audio_seconds": seconds})
 
     checks = check_speech()
     return fit(
@@ -298,8 +314,8 @@ def _word_error_rates(model: CharacterModel, checks: dict[str, Recordings]) -> d
 
 
 def export(recipe: EncoderRecipe, checkpoint: Path, folder: Path) -> None:
-    """Write a checkpoint's encoder, without its heads, in the hub's layout."""
+    """Write a checkpoint's encoder, without its heads, in the hub's layout: weights in bfloat16, to be small."""
     model = CharacterModel(build(recipe))
     load_weights(checkpoint, model)
     folder.mkdir(parents=True, exist_ok=True)
-    model.encoder.save(folder)
+    model.encoder.bfloat16().save(folder)

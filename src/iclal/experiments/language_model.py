@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,7 @@ from iclal.experiments.tokenizer import kinds_of_words, world_tokenizer
 from iclal.model.language_model import LanguageModel
 from iclal.progress import Bar
 from iclal.settings import Settings
+from iclal.training.attention import attend_in_float32
 from iclal.training.checkpoint import begin_with, load_weights
 from iclal.training.train import FitResult, OptimizerSettings, SimpleBatch, StepLoss, TrainSettings, fit
 
@@ -43,7 +44,6 @@ POSITIONS = 2048
 HINT_WEIGHT = 0.1  # of each hint; an answer of n tokens among m weighs sqrt(n / m)
 NO_HINT = -1
 _CHECK_PASSAGES = 1500
-_ATTENTION = "sdpa-float32"  # its name among those of transformers; no saved config holds it
 
 
 class LanguageModelRecipe(Settings):
@@ -128,26 +128,8 @@ def build(recipe: LanguageModelRecipe, tokenizer: PreTrainedTokenizerFast) -> OP
         eos_token_id=2,
     )
     model = OPTForCausalLM(config)
-    _attend_in_float32(model)
+    attend_in_float32(model)
     return seed_induction(model, kinds=kinds_of_words(tokenizer))
-
-
-def _attend_in_float32(model: OPTForCausalLM) -> None:
-    """Leave attention out of autocast: in bfloat16 it costs a CPU most of what autocast saves (docs/log.md)."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-    from transformers.masking_utils import sdpa_mask
-
-    def attend(
-        module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **settings: Any
-    ) -> tuple[Tensor, None]:
-        with torch.autocast(query.device.type, enabled=False):
-            found, _ = sdpa_attention_forward(module, query.float(), key.float(), value.float(), mask, **settings)
-        return found.to(value.dtype), None
-
-    AttentionInterface.register(_ATTENTION, attend)
-    AttentionMaskInterface.register(_ATTENTION, sdpa_mask)
-    model.set_attn_implementation(_ATTENTION)
 
 
 @dataclass(frozen=True)

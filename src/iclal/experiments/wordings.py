@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from dataclasses import dataclass
+from importlib.resources import files
 from types import ModuleType
+
+import yaml
 
 from iclal.data.tasks import labels, pattern, questions, summary, transcript, voice
 
 _LEAST_WORDS = 4  # of one that is mixed of two: "the speech" could ask for anything
-_MIXED_SHARE = 0.3  # of the reworded instructions; the others are phrased
+_MIXED_SHARE, _WRITTEN_SHARE = 0.2, 0.5  # of the reworded instructions; the others are phrased
+_JUMBLED_WORDS = (2, 10)
 
 
 def _each(phrases: str) -> tuple[str, ...]:
@@ -141,6 +146,12 @@ _OF_VOICES = {
 }
 
 
+@functools.cache
+def _written() -> dict[str, list[str]]:
+    """Whole instructions by task, from someone who knew neither the phrases above nor what the test keeps."""
+    return yaml.safe_load((files("iclal.experiments") / "wordings.yaml").read_text(encoding="utf-8"))
+
+
 def reworded(rng: random.Random, task: ModuleType, attribute: str | None = None) -> str:
     """Another wording for the task's instruction, so that it is known by what it says; never one kept for the test.
 
@@ -151,10 +162,27 @@ def reworded(rng: random.Random, task: ModuleType, attribute: str | None = None)
             assert attribute is not None, "a voice is asked about by an attribute"
             wording, kept = _of_voice(rng, attribute), voice.HELD_OUT_INSTRUCTIONS[attribute]
         else:
-            wording = _mixed(rng, task) if rng.random() < _MIXED_SHARE else _phrased(rng, _PHRASES[task])
+            made = rng.random()
+            if made < _MIXED_SHARE:
+                wording = _mixed(rng, task)
+            elif made < _MIXED_SHARE + _WRITTEN_SHARE:
+                wording = rng.choice(_written()[task.__name__.rpartition(".")[2]])
+            else:
+                wording = _phrased(rng, _PHRASES[task])
             kept = task.HELD_OUT_INSTRUCTIONS
         if not any(held in wording for held in kept):
             return wording.format(attribute=attribute)
+
+
+def jumbled(rng: random.Random, attribute: str | None = None) -> str:
+    """Words of many instructions in no order, which say nothing: what to do must be seen in the demonstrations.
+
+    `attribute` stands where labels' wordings have it.
+    """
+    known = [wording for task in _PHRASES for wording in task.INSTRUCTIONS]
+    first = rng.choice(known).split()[0]
+    others = [rng.choice(rng.choice(known).split()) for _ in range(rng.randint(*_JUMBLED_WORDS))]
+    return " ".join([first, *others]).format(attribute=attribute or "speech")
 
 
 def _mixed(rng: random.Random, task: ModuleType) -> str:

@@ -113,6 +113,38 @@ class Encoder(nn.Module):
         }
         (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=2) + "\n", encoding="utf-8")
 
+    def deepened(self, layers: int, dropout: float | None = None) -> Encoder:
+        """The same encoder with `layers` transformer layers: those that it lacks come last and pass on what they get.
+
+        So it hears as before until it is trained on. It is a copy, on the same device and in the same mode.
+
+        Args:
+            dropout: of hidden states and attention in training; None: as it is.
+
+        Raises:
+            ModelError: it has more layers, or it lacks some and its layers have their norm behind them or adapters in
+                them, so that they cannot pass anything on.
+        """
+        config = self.network.config
+        if layers < config.num_hidden_layers:
+            raise ModelError(f"the encoder has {config.num_hidden_layers} layers, more than the {layers} wanted")
+        passes_on = config.do_stable_layer_norm and config.adapter_attn_dim is None
+        if layers > config.num_hidden_layers and not passes_on:
+            raise ModelError(
+                "only an encoder with norms in front of its layers (do_stable_layer_norm) and no adapters in them "
+                "(adapter_attn_dim) can be deepened"
+            )
+        changed: dict[str, Any] = {"num_hidden_layers": layers}
+        if dropout is not None:
+            changed |= {"hidden_dropout": dropout, "attention_dropout": dropout}
+        deep = Encoder(self.settings.model_copy(update={"config": self.settings.config | changed}))
+        deep.load_state_dict(deep.state_dict() | self.state_dict())
+        for layer in cast(Iterable[Any], deep.network.encoder.layers[config.num_hidden_layers :]):
+            for last in (layer.attention.out_proj, layer.feed_forward.output_dense):
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
+        return deep.to(next(self.parameters()).device).train(self.training)
+
     def train(self, mode: bool = True) -> Encoder:
         """As any module's, but an encoder that is frozen hears in training as it hears later: nothing is masked."""
         return super().train(mode and any(parameter.requires_grad for parameter in self.parameters()))

@@ -60,12 +60,19 @@ class FolderSettings(Settings):
     language_model: LanguageModelRecord
 
 
-def save(model: ICLAL, folder: Path | str, *, language_model_path: Path | str | None = None) -> Path:
+def save(
+    model: ICLAL,
+    folder: Path | str,
+    *,
+    language_model_path: Path | str | None = None,
+    stored_dtype: torch.dtype = torch.float32,
+) -> Path:
     """Write the ears of a model to a folder, aside and renamed file by file (weights first).
 
     Args:
         language_model_path: where the language model lies, for `load` to find it: a folder (written relative to the
             model's where that is possible), "bundled", or None: it must then be given to `load`.
+        stored_dtype: of the weights in the file, float32 or, in half the bytes, bfloat16; `load` gives float32.
 
     Raises:
         ModelError: the folder cannot be written.
@@ -80,7 +87,9 @@ def save(model: ICLAL, folder: Path | str, *, language_model_path: Path | str | 
             path=_path_to_write(folder, language_model_path), **model.language_model.identity()
         ),
     )
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    own = model.state_dict()
+    assert all(tensor.is_floating_point() for tensor in own.values()), "ears are weights alone"
+    tensors = {name: tensor.detach().to("cpu", stored_dtype).contiguous() for name, tensor in own.items()}
     text = json.dumps(settings.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -167,6 +176,8 @@ def check_language_model(record: LanguageModelRecord, language_model: LanguageMo
 def load_tensors(model: ICLAL, path: Path, may_lack: str = "") -> None:
     """Fill the ears with the tensors of a file, all of them and no others, but for what it may lack.
 
+    What is stored in bfloat16 is read as float32.
+
     Args:
         may_lack: what begins the names of tensors that stay as they are where the file has none of them.
 
@@ -189,7 +200,7 @@ def load_tensors(model: ICLAL, path: Path, may_lack: str = "") -> None:
         ]
         raise ModelError(f"the weights at {path} are not this model's: {'; '.join(said)}")
     for name, tensor in tensors.items():
-        if tensor.shape != own[name].shape or tensor.dtype != own[name].dtype:
+        if tensor.shape != own[name].shape or tensor.dtype not in (own[name].dtype, torch.bfloat16):
             raise ModelError(
                 f"the weights at {path} do not fit: {name} is {tensor.dtype} {list(tensor.shape)}, "
                 f"the model's is {own[name].dtype} {list(own[name].shape)}"

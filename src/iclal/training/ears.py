@@ -17,7 +17,7 @@ import torch
 from iclal.audio.reading import SAMPLE_RATE, Audio
 from iclal.data.manifest import Utterance, read_manifest
 from iclal.data.prompt import Clip, Example, SlotText, fill
-from iclal.errors import DataError, ModelError
+from iclal.errors import DataError
 from iclal.evaluation.metrics import total_word_errors
 from iclal.evaluation.normalize import get_normalizer
 from iclal.model.device import choose_device
@@ -26,7 +26,8 @@ from iclal.model.inference import score_targets, transcribe, transcription_promp
 from iclal.model.language_model import LanguageModel
 from iclal.model.layout import lay_out, tokenize, tokenize_target
 from iclal.model.model import ICLAL, ModelSettings
-from iclal.model.saving import ASSETS, load_tensors, save
+from iclal.model.saving import ASSETS, load_tensors, read_settings, save
+from iclal.training.attention import attend_in_float32
 from iclal.training.batches import BatchBudget, Plan, Size
 from iclal.training.checkpoint import load_weights
 from iclal.training.dry_run import Estimate, estimate
@@ -34,7 +35,7 @@ from iclal.training.frames import FrozenFrames
 from iclal.training.lessons import draw_lessons
 from iclal.training.objectives import Case, EarsBatch, check_objectives, ears_loss
 from iclal.training.recipe import BUNDLED, EarsRecipe
-from iclal.training.recordings import UNCHANGED, Recordings
+from iclal.training.recordings import UNCHANGED, Recordings, silence
 from iclal.training.step import SimpleBatch, StepLoss
 from iclal.training.teacher import TeacherAnswer, teach
 from iclal.training.train import FitResult, fit
@@ -82,14 +83,19 @@ def train_ears(
     """Train ears by the recipe, or go on; the best by free transcription of the validation clips is saved as a model.
 
     `quiet` writes nothing; without `progress` no bar is drawn while a frozen encoder hears, as where two trainings
-    share a terminal.
+    share a terminal. What a frozen encoder has heard is given up: `speech` cannot be trained on again.
 
     Raises:
         SettingsError, ModelError, DataError, TrainingError: what is amiss and what to do.
     """
     school = School(recipe, speech)
-    if recipe.hears_once:
-        school.hear(progress=progress and not quiet)
+    digests = {
+        "plan": school.plan.digest(),
+        "recordings": speech.train.digest(),
+        "validation": speech.validation.digest(),
+    }
+    if recipe.hears_once and school.hear(progress=progress and not quiet):
+        speech.train.forget_samples()
     result = fit(
         school.model,
         school.groups,
@@ -102,11 +108,7 @@ def train_ears(
         choose=("wer", "min"),
         listen=school.listen,
         frozen={"language model": school.model.language_model.network},
-        digests={
-            "plan": school.plan.digest(),
-            "recordings": speech.train.digest(),
-            "validation": speech.validation.digest(),
-        },
+        digests=digests,
         worst=school.worst_batches(),
         notes=[*speech.notes(), *school.notes],
         resume=resume,
@@ -116,7 +118,9 @@ def train_ears(
     load_weights(result.checkpoint, school.model)
     folder = run_folder / "model"
     place = BUNDLED if recipe.language_model == BUNDLED else Path(recipe.language_model)
-    save(school.model.eval(), folder, language_model_path=place)
+    stored_dtype = getattr(torch, recipe.stored_dtype)
+    save(school.model.eval(), folder, language_model_path=place, stored_dtype=stored_dtype)
+    load_tensors(school.model, folder / "model.safetensors")  # as whoever loads it will have it
     return Trained(result, school.model, folder)
 
 
@@ -193,7 +197,10 @@ def build_model(recipe: EarsRecipe) -> ICLAL:
     place = ASSETS / "language-model" if recipe.language_model == BUNDLED else Path(recipe.language_model)
     device = choose_device(recipe.device)
     language_model = LanguageModel.load(place, dtype=recipe.language_model_dtype, device=device)
-    encoder = Encoder.load(ASSETS / "encoder" if recipe.encoder == BUNDLED else Path(recipe.encoder))
+    if recipe.start is not None:
+        encoder = Encoder(read_settings(recipe.start).encoder)
+    else:
+        encoder = Encoder.load(ASSETS / "encoder" if recipe.encoder == BUNDLED else Path(recipe.encoder))
     settings = ModelSettings(
         connector=recipe.connector,
         template=recipe.template,
@@ -204,9 +211,11 @@ def build_model(recipe: EarsRecipe) -> ICLAL:
     model = ICLAL(encoder, language_model, settings)
     check_objectives(recipe.objectives, model)
     if recipe.start is not None:
-        if not (recipe.start / "model.safetensors").is_file():
-            raise ModelError(f"start={recipe.start} is no model folder: it has no model.safetensors")
         load_tensors(model, recipe.start / "model.safetensors", may_lack="connector.context.")
+    if recipe.encoder_layers is not None or recipe.encoder_dropout is not None:
+        layers = recipe.encoder_layers or model.encoder.network.config.num_hidden_layers
+        model.encoder = model.encoder.deepened(layers, recipe.encoder_dropout)
+    attend_in_float32(model.encoder.network)
     return model
 
 
@@ -339,12 +348,10 @@ class School:
         return self._batch(self.plan.batch(number), number // self.plan.batches_per_epoch)
 
     def _batch(self, ids: Sequence[str], epoch: int) -> SimpleBatch[EarsBatch]:
-        recordings, seed = self.speech.train, self.recipe.train.seed
+        recordings = self.speech.train
         alone = [id for id in ids if id not in self.lessons]
         clip_ids = [*alone, *(clip for id in ids if id in self.lessons for clip in _clip_ids(self.lessons[id]))]
-        if self.recipe.hears_once:
-            epoch = 0
-        audios = {id: recordings.draw(id, seed, epoch, self.recipe.augment) for id in dict.fromkeys(clip_ids)}
+        audios = {id: self._draw_clip(id, epoch) for id in dict.fromkeys(clip_ids)}
         cases = [
             Case(fill(self.lessons[id].prompt, lambda u: audios[u.id]), self.answers[id])
             for id in ids
@@ -352,6 +359,13 @@ class School:
         ]
         content = EarsBatch([recordings.utterances[id] for id in alone], list(audios.values()), cases)
         return SimpleBatch(content, ids, {"audio_seconds": sum(audio.duration_seconds for audio in audios.values())})
+
+    def _draw_clip(self, id: str, epoch: int) -> Audio:
+        """A clip as it is heard in an epoch; where its frames are kept, silence of its length stands for it."""
+        recordings, recipe = self.speech.train, self.recipe
+        if self.frames is not None:
+            return Audio(silence(recordings.num_samples(id)), source=id)
+        return recordings.draw(id, recipe.train.seed, 0 if recipe.hears_once else epoch, recipe.augment)
 
     def loss(self, batch: SimpleBatch[EarsBatch]) -> StepLoss:
         """A batch's loss by the recipe's objectives."""

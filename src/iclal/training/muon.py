@@ -1,11 +1,13 @@
 """Muon: momentum that is made orthogonal before it is applied (Keller Jordan, kellerjordan.github.io/posts/muon).
 
 `torch.optim.Muon` iterates in bfloat16, which a processor without bfloat16 instructions emulates some thirteen times
-slower than it computes float32; there the optimiser took longer than everything else of a step together.
+slower than it computes float32; there the optimiser took longer than everything else of a step together. So it is
+bfloat16 where that is fast (CUDA, and processors with AMX), else float32.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -20,8 +22,8 @@ _ITERATIONS = 5
 class Muon(torch.optim.Optimizer):
     """Muon over matrices, with Nesterov momentum and decoupled weight decay.
 
-    Does what `torch.optim.Muon(..., adjust_lr_fn="match_rms_adamw")` does, its state too, in float32 on a CPU. The
-    update's root mean square is about AdamW's, so AdamW's rates serve.
+    Does what `torch.optim.Muon(..., adjust_lr_fn="match_rms_adamw")` does, its state too. The update's root mean square
+    is about AdamW's, so AdamW's rates serve.
     """
 
     def __init__(self, params: Iterable[dict[str, Any]], *, momentum: float) -> None:
@@ -50,9 +52,16 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     """`matrix` with singular values brought near 1 (0.7 to 1.2), by a few matrix products: no decomposition."""
     a, b, c = _COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
-    x = (matrix.T if tall else matrix).to(torch.bfloat16 if matrix.is_cuda else torch.float32)
+    in_bfloat16 = matrix.is_cuda or (matrix.device.type == "cpu" and _cpu_is_fast_in_bfloat16())
+    x = (matrix.T if tall else matrix).to(torch.bfloat16 if in_bfloat16 else torch.float32)
     x = x / x.norm().clamp(min=1e-7)
     for _ in range(_ITERATIONS):
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.T if tall else x
+
+
+@functools.cache
+def _cpu_is_fast_in_bfloat16() -> bool:
+    """Whether the processor multiplies matrices of bfloat16 itself, in tiles (AMX)."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -65,6 +66,9 @@ class EarsRecipe(Settings):
     language_model: str = BUNDLED  # or a folder
     language_model_dtype: str = "float32"
     encoder: str = BUNDLED  # or a folder
+    encoder_layers: int | None = Field(default=None, gt=0)  # of which it lacks, come last and change nothing yet
+    encoder_dropout: float | None = Field(default=None, ge=0, lt=1)  # hidden states, attention; None: as it was
+    stored_dtype: Literal["float32", "bfloat16"] = "float32"  # of the ears' file; they are trained and used in float32
     start: Path | None = None  # a model folder whose ears to begin with; a `context` that they lack begins at zero
     freeze_encoder: bool = False
     connector: ConnectorSettings = CTCSettings()
@@ -94,6 +98,16 @@ class EarsRecipe(Settings):
             raise ValueError(
                 "transcription_instruction is needed: without the transcription objective alone, the language model "
                 "has to be told to transcribe, e.g. 'write down what you hear'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_encoder(self) -> EarsRecipe:
+        if self.start is not None and self.encoder != BUNDLED:
+            raise ValueError(f"encoder={self.encoder} beside start={self.start}, which has its own: leave one out")
+        if self.freeze_encoder and (self.encoder_layers is not None or self.encoder_dropout is not None):
+            raise ValueError(
+                "encoder_layers and encoder_dropout are for an encoder that is trained: freeze_encoder is on"
             )
         return self
 

@@ -17,8 +17,8 @@ INSTRUCTIONS = (
     "say the code word of the {attribute}",
 )
 HELD_OUT_INSTRUCTIONS = (
-    "which of the code words goes with the {attribute}",
-    "tell the {attribute} with a code word from the examples",
+    "tell which of the code words goes with the {attribute}",
+    "listen for the {attribute} and reply with the code word",
 )
 
 ATTRIBUTES = ("colour", "place", "day", "thing", "number")

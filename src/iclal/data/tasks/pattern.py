@@ -20,7 +20,10 @@ INSTRUCTIONS = (
     "go on in the same way",
     "see what is done and do the same",
 )
-HELD_OUT_INSTRUCTIONS = ("use the examples to see how to answer", "listen and do what was done in the examples")
+HELD_OUT_INSTRUCTIONS = (
+    "do the same thing that was done in the examples",
+    "reply as they reply in the examples",
+)
 
 ATTRIBUTES = ("who", "place", "colour", "thing", "day", "number")
 _LEAST_FACTS = 4  # a clip must leave a choice, or the pattern could be guessed from it

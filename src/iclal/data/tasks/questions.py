@@ -16,8 +16,8 @@ INSTRUCTIONS = (
     "what is the answer to the question",
 )
 HELD_OUT_INSTRUCTIONS = (
-    "use what was said to reply to the question",
-    "which answer does the speech give to the question",
+    "use what you hear to answer the question",
+    "question about what was said give a short answer",
 )
 
 

@@ -15,7 +15,10 @@ INSTRUCTIONS = (
     "summarise what is said in a few words",
     "write short notes of the speech",
 )
-HELD_OUT_INSTRUCTIONS = ("what is the speech about in a few words", "listen and give the main points in short notes")
+HELD_OUT_INSTRUCTIONS = (
+    "use very few words to tell what was said",
+    "listen and write a summary in a few words",
+)
 
 
 def episode(rng: random.Random, instructions: tuple[str, ...] = INSTRUCTIONS) -> Episode:

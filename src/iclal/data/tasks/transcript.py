@@ -15,7 +15,10 @@ INSTRUCTIONS = (
     "give the exact words of the speaker",
     "repeat the speech word for word",
 )
-HELD_OUT_INSTRUCTIONS = ("what are the exact words in the speech", "listen and type all that was said word for word")
+HELD_OUT_INSTRUCTIONS = (
+    "listen and write all the words you hear",
+    "type up all that was said",
+)
 
 
 def episode(rng: random.Random, instructions: tuple[str, ...] = INSTRUCTIONS) -> Episode:
