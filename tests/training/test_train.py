@@ -153,6 +153,19 @@ def test_bfloat16_arithmetic_leaves_weights_and_state_in_float32(tmp_path: Path)
     assert {value.dtype for value in state.values()} == {torch.float32}
 
 
+def test_numbers_too_small_for_full_precision_are_zero_in_training_and_only_there(tmp_path: Path) -> None:
+    task, halves = Task(), []
+
+    def spoil(batch: SimpleBatch, loss: Tensor) -> Tensor:
+        halves.append(float(torch.full((1,), 1.2e-38) / 2))
+        return loss
+
+    task.spoil = spoil
+    task.fit(tmp_path)
+    assert set(halves) == {0.0}
+    assert float(torch.full((1,), 1.2e-38) / 2) > 0
+
+
 def test_each_group_has_its_own_rate(tmp_path: Path) -> None:
     task = Task()
     first, last = task.network[0], task.network[3]
