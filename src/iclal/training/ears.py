@@ -405,10 +405,10 @@ class School:
     def listen(self, step: int) -> Mapping[str, float]:
         """Loss a token of the transcripts with the right clip, another's, and silence (law 12)."""
         utterances = self._check_utterances
-        silence = [Audio(np.zeros_like(audio.samples), source="silence") for audio in self._check]
+        silent = [Audio(np.zeros_like(audio.samples), source="silence") for audio in self._check]
         others = self._of_another_text(utterances)
         losses = {}
-        for name, audios in (("right", self._check), ("other", others), ("silence", silence)):
+        for name, audios in (("right", self._check), ("other", others), ("silence", silent)):
             if audios is None:
                 continue
             prompts = [transcription_prompt(self.model, audio) for audio in audios]
