@@ -388,6 +388,21 @@ def test_a_loss_cut_off_from_the_weights_is_an_error(tmp_path: Path) -> None:
         task.fit(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("opening", "told"), [(1.0, []), (0.0, ["no gradient in 2 steps for 3 tensors: 0.weight, 0.bias, 3.weight"])]
+)
+def test_tensors_that_no_gradient_reaches_in_a_tenth_of_the_steps_are_named(
+    opening: float, told: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last layer begins at zero, so that the first step reaches nothing before it; 0: it stays so."""
+    task = Task()
+    last = task.network[3]
+    assert isinstance(last, nn.Linear)
+    nn.init.zeros_(last.weight).register_hook(lambda gradient: opening * gradient)
+    task.fit(tmp_path, {"steps": 12, "optimizer": {"learning_rate": 0.01, "warmup_steps": 1}}, quiet=False)
+    assert [line for line in capsys.readouterr().err.splitlines() if "no gradient" in line] == told
+
+
 # What is frozen -----------------------------------------------------------------------------------------------------
 
 

@@ -173,6 +173,7 @@ class _Run:
         self.log = RunLog(folder, settings.steps, quiet=quiet, tensorboard=settings.tensorboard)
         self.state = State()
         self.clock = Clock()
+        self._unreached = list(self.parameters)  # by a gradient, in this session
         self._saved_step, self._saved_at_seconds = -1, 0.0
         self._session_step, self._session_seconds = 0, 0.0
 
@@ -230,7 +231,7 @@ class _Run:
         batches = (draw_batch(state.step, micro) for micro in range(settings.micro_batches))
         sums = accumulate(batches, loss, self.parameters, getattr(torch, settings.autocast))
         norm = clip_gradient(self.parameters, settings.optimizer.clip_norm)
-        if state.step == 0 and sums.count and not sums.bad_ids:
+        if sums.count and not sums.bad_ids:
             self._check_reached()
         state.step += 1
         if sums.bad_ids or not math.isfinite(norm) or not sums.count:
@@ -406,13 +407,17 @@ class _Run:
                 self._clear_gradients()
 
     def _check_reached(self) -> None:
-        """Say which trained tensors the first step's gradient did not reach; it is an error if it reached none."""
-        names = self.optimizer.names
-        missed = [names[id(p)] for p in self.parameters if p.grad is None or not p.grad.any()]
-        if len(missed) == len(self.parameters):
+        """Name trained tensors that no gradient reached in a tenth of the steps; an error if the first reaches none.
+
+        Not at once: what begins at zero on its way out (a residual, added layers) is reached from the second step on.
+        """
+        first = len(self._unreached) == len(self.parameters)
+        self._unreached = [p for p in self._unreached if p.grad is None or not p.grad.any()]
+        if first and len(self._unreached) == len(self.parameters):
             raise TrainingError("no trained tensor got a gradient in the first step: is the loss cut off from them?")
-        if missed:
-            self.log.say(f"no gradient in the first step for {len(missed)} tensors: {shown_ids(missed)}")
+        if self._unreached and self.state.step == self.settings.steps // 10:
+            names = [self.optimizer.names[id(p)] for p in self._unreached]
+            self.log.say(f"no gradient in {self.state.step + 1} steps for {len(names)} tensors: {shown_ids(names)}")
 
     def _set_training(self, training: bool) -> None:
         """Training or evaluation mode for what is trained; frozen parts keep the mode they are in."""
