@@ -122,17 +122,19 @@ def test_pool_holds_its_part_and_its_stage(pool: Pool) -> None:
     assert {names.name_part(word) for word in pool.label_words} == {("label", "train")}
 
 
-def test_every_other_question_is_about_facts_that_compete(pool: Pool) -> None:
+def test_most_questions_are_about_facts_that_compete(pool: Pool) -> None:
     rng = random.Random(0)
+    assert all(len(p.questions) > 1 and {kind_of(q, p) for q in p.questions} == {"number"} for p in pool.counting)
     assert 0.15 < len(pool.competing) / len(pool.passages) < 0.4
     assert all("." in (passage.text or "").rstrip(".") for passage in pool.competing)
     competing = {passage.id for passage in pool.competing}
-    asked: list[str] = []
+    asked: list[Utterance] = []
     while len(asked) < 300:
         kind, prompt = documents._draw_prompt(pool, rng, TEMPLATE)
         if kind in ("questions", "several"):
-            asked += [piece.utterance.id for piece in prompt if isinstance(piece, Clip)][-1:]
-    assert 0.5 < sum(id in competing for id in asked) / len(asked) < 0.75
+            asked += [piece.utterance for piece in prompt if isinstance(piece, Clip)][-1:]
+    assert 0.08 < sum(passage in pool.counting for passage in asked) / len(asked) < 0.22
+    assert 0.5 < sum(passage.id in competing for passage in asked) / len(asked) < 0.75
     assert not Pool(1, 0, Stage(0.0)).competing
 
 

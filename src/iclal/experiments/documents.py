@@ -44,8 +44,9 @@ _WORDED = {"copy": transcript, "transcript": transcript, "questions": questions,
 _JUMBLED_SHARE = 0.2  # of the instructions of patterns and label words: the demonstrations tell what is to be done
 REWORDED_SHARE = 0.6  # of those that are not jumbled
 _SEVERAL = 6  # questions about one clip
-# Frames that tell how many: which of several numbers goes with the things asked about is what the model got wrong most
-# often (docs/log.md).
+# Documents of questions about any passage, about facts that compete, and about nothing but which of several numbers
+# goes with the things asked about: that is what the model got wrong most often (docs/log.md).
+_ASKED_SHARES = (0.45, 0.4, 0.15)
 _COUNTING = tuple(name for name, frame in sentences.FRAMES.items() if "number" in frame.attributes)
 WORD_VALUES = {
     "colour": words.COLOURS,
@@ -123,6 +124,7 @@ class Pool:
         self.passages = [self._passage(rng, f"{number}-{i}") for i in range(POOL_SIZE)]
         self.single = [p for p in self.passages if len(p.extra["frames"]) == 1]
         self.competing = [p for p in self.passages if _compete(p)]
+        self.counting = [counts for p in self.passages if (counts := _counts_alone(p)) is not None]
         self.rich = [p for p in self.passages if len(pattern.attributes_of(p)) >= 4]
         self.voiced = [p for p in self.passages if p.voice]
         self.label_words = names.name_list(40, "label", seed=rng.randrange(10**9))
@@ -148,6 +150,12 @@ def _compete(passage: Utterance) -> bool:
     """Whether sentences of one frame stand in the passage more than once, so that their facts are of the same kinds."""
     frames = passage.extra["frames"]
     return len(set(frames)) < len(frames)
+
+
+def _counts_alone(passage: Utterance) -> Utterance | None:
+    """The passage with no questions but those of how many; None without two numbers that compete."""
+    counts = tuple(question for question in passage.questions if kind_of(question, passage) == "number")
+    return dataclasses.replace(passage, questions=counts) if len(counts) > 1 else None
 
 
 def frequent_values(pool: list[Utterance], wanted: Mapping[str, Sequence[str]], least: int) -> dict[str, list[str]]:
@@ -193,8 +201,8 @@ def _draw_prompt(pool: Pool, rng: random.Random, template: Template) -> tuple[st
         kind = rng.choice(("copy", "copy", "several", "transcript", "summary"))
     passages = pool.single if easy else pool.passages
     enough = len(pool.competing) >= len(pool.passages) / 15  # early passages are single sentences
-    if kind in ("questions", "several") and not easy and enough and rng.random() < 0.5:
-        passages = pool.competing
+    if kind in ("questions", "several") and not easy and enough:
+        passages = rng.choices((pool.passages, pool.competing, pool.counting), _ASKED_SHARES)[0]
     shots = rng.choices((0, 1, 2, 3, 4, 6, 8), (0.3, 0.15, 0.15, 0.1, 0.15, 0.05, 0.1))[0]
     if kind == "several":
         return kind, _several_questions(rng, rng.choice(passages), template)
