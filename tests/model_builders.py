@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -54,11 +54,31 @@ def build_tokenizer(bos: str | None = "<s>") -> PreTrainedTokenizerFast:
     )
 
 
+def build_sentencepiece_tokenizer() -> PreTrainedTokenizerFast:
+    """As Llama 2 and Mistral have it: a blank before any text, blanks written as "▁", bytes for what is unknown."""
+    trained = Tokenizer(models.BPE())
+    trained.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    trained.train_from_iterator(WORDS.split(), trainers.BpeTrainer(vocab_size=120, show_progress=False))
+    learnt = json.loads(trained.to_str())["model"]
+    pieces = ["<pad>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *learnt["vocab"]]
+    tokenizer = Tokenizer(
+        models.BPE(
+            {piece: id for id, piece in enumerate(pieces)},
+            [tuple(merge) for merge in learnt["merges"]],
+            byte_fallback=True,
+        )
+    )
+    tokenizer.normalizer = trained.normalizer
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
+
+
 def build_language_model(
     folder: Path, family: str = "opt", *, dtype: torch.dtype = torch.float32, seed: int = 0, **changes: Any
 ) -> Path:
-    """A random 2x32 OPT or Llama with its tokenizer, saved in `folder`."""
-    tokenizer = build_tokenizer()
+    """A random 2x32 OPT or Llama with its tokenizer, saved in `folder`; "sentencepiece" is a Llama with that kind."""
+    tokenizer = build_sentencepiece_tokenizer() if family == "sentencepiece" else build_tokenizer()
     torch.manual_seed(seed)
     common: dict[str, Any] = dict(
         vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,

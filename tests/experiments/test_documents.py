@@ -36,10 +36,13 @@ class Tokens:
 
     prefix_ids = (2,)
     max_positions = None
-    tokenizer = TOKENIZER
 
     def ids(self, text: str) -> list[int]:
-        return TOKENIZER(text, add_special_tokens=False)["input_ids"]
+        return self.encode(text)[0]
+
+    def encode(self, text: str, *, first: bool = False) -> tuple[list[int], list[int]]:
+        encoded = TOKENIZER(text, add_special_tokens=False, return_offsets_mapping=True)
+        return encoded["input_ids"], [end for _, end in encoded["offset_mapping"]]
 
     def end_id(self, end: str) -> int:
         (id,) = self.ids(end)

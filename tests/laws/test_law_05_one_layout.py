@@ -28,8 +28,8 @@ class Letters:
     def end_id(self, end: str) -> int:
         return ord(end)
 
-    def tokenizer(self, text: str, **_: object) -> dict[str, list]:
-        return {"input_ids": self.ids(text), "offset_mapping": [(i, i + 1) for i in range(len(text))]}
+    def encode(self, text: str, *, first: bool = False) -> tuple[list[int], list[int]]:
+        return self.ids(text), [place + 1 for place in range(len(text))]
 
 
 def layout_of(num_demonstrations: int, *, as_text: bool = False) -> Layout:
@@ -107,7 +107,7 @@ def training_log_probs(model: ICLAL, audios: list[Audio], prompt: tuple, target:
 
 
 @pytest.mark.parametrize("shots", [0, 1, 4, 8])
-@pytest.mark.parametrize("family", ["opt", "llama"])
+@pytest.mark.parametrize("family", ["opt", "llama", "sentencepiece"])
 def test_training_and_scoring_and_generation_see_the_same_rows(parts: Path, family: str, shots: int) -> None:
     model = build_model(parts, family=family)
     audios, prompt = spoken(shots)
@@ -125,7 +125,7 @@ def _first_logits(model: ICLAL, audios: list[Audio], prompt: tuple) -> torch.Ten
     return model.target_logits([layout], prefixes).logits_NV[0]
 
 
-@pytest.mark.parametrize("family", ["opt", "llama"])
+@pytest.mark.parametrize("family", ["opt", "llama", "sentencepiece"])
 def test_answer_tokens_of_a_real_tokenizer_are_the_answers_ids(parts: Path, family: str) -> None:
     model = build_model(parts, family=family)
     language_model = model.language_model

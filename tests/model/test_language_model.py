@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from model_builders import build_encoder, build_language_model, build_tokenizer
-from transformers import GPT2Config, GPT2LMHeadModel
+from safetensors.torch import load_file, save_file
+from transformers import GPT2Config, GPT2LMHeadModel, OPTForCausalLM
 
 from iclal.errors import ModelError, PromptError
 from iclal.model import hub
@@ -21,6 +22,20 @@ def test_half_precision_opt_is_widened_with_the_reason_and_keeps_its_stored_dige
     assert "stored in float16, held in float32" in auto.notes[0]
     assert auto.embedding_digest == asked.embedding_digest
     assert auto.digest() == asked.digest()
+
+
+@pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16"])
+def test_a_model_that_overflows_in_the_dtype_it_is_stored_in_is_checked_in_the_one_it_is_held_in(
+    dtype: str, tmp_path: Path
+) -> None:
+    folder = build_language_model(tmp_path, dtype=torch.float16)
+    weights = load_file(folder / "model.safetensors")
+    large = {name: 200 * tensor if ".fc" in name and tensor.dim() == 2 else tensor for name, tensor in weights.items()}
+    save_file(large, folder / "model.safetensors", metadata={"format": "pt"})
+    assert LanguageModel.load(folder, dtype=dtype).dtype == (torch.bfloat16 if dtype == "bfloat16" else torch.float32)
+    network = OPTForCausalLM.from_pretrained(folder, dtype=torch.float16)
+    with pytest.raises(ModelError, match=r"computes torch\.float16 numbers that are not finite"):
+        LanguageModel(network, build_tokenizer())
 
 
 def test_the_stored_dtype_is_kept_and_the_digest_is_of_what_is_stored(tmp_path: Path) -> None:
@@ -75,6 +90,16 @@ def test_special_tokens_in_front_are_the_tokenizers_own(tmp_path: Path) -> None:
     language_model = LanguageModel.load(tmp_path / "gpt2")
     assert language_model.prefix_ids == ()
     assert language_model.max_positions == 128
+
+
+def test_text_behind_other_rows_has_the_tokens_it_has_in_a_text(tmp_path: Path) -> None:
+    language_model = LanguageModel.load(build_language_model(tmp_path, "sentencepiece"))
+    tokens = language_model.tokenizer.convert_ids_to_tokens
+    assert tokens(language_model.ids("paris rome\n", first=True)) == ["▁paris", "▁rome", "<0x0A>"]
+    assert tokens(language_model.ids(" paris rome\n")) == ["▁paris", "▁rome", "<0x0A>"]
+    assert tokens([language_model.end_id("\n")]) == ["<0x0A>"]
+    assert language_model.encode(" paris rome\n")[1] == [6, 11, 12]
+    assert language_model.text(language_model.ids(" paris rome")) == "paris rome"
 
 
 def test_an_end_of_several_tokens_is_refused_with_them(tmp_path: Path) -> None:

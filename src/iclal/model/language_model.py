@@ -42,13 +42,20 @@ class LanguageModel:
     """
 
     def __init__(
-        self, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str = "", revision: str = ""
+        self,
+        network: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        name: str = "",
+        revision: str = "",
+        dtype: torch.dtype | None = None,
+        device: str | torch.device | None = None,
     ) -> None:
-        """A network and its tokenizer, frozen in place and checked.
+        """A network and its tokenizer, frozen in place, moved to `dtype` and `device` and checked there.
 
         Raises:
             ModelError: a slow tokenizer, one that adds tokens behind a text, more tokens than embeddings, or a network
-                whose logits are not its head on its last hidden states.
+                whose logits are not its head on its last hidden states, or not finite.
         """
         self.network = network.eval().requires_grad_(False)
         self.tokenizer = tokenizer
@@ -70,7 +77,14 @@ class LanguageModel:
         self.vocabulary_size: int = self._embed.weight.shape[0]
         self.max_positions = _max_positions(network.config)
         self.prefix_ids = _prefix_ids(tokenizer)
-        self.embedding_digest = _digest_tensor(self._embed.weight)
+        self._anchor = _anchor(tokenizer)
+        self._anchor_length = len(self.ids(self._anchor, first=True))
+        self.embedding_digest = _digest_tensor(self._embed.weight)  # as stored
+        if device is not None:
+            self.to(device)
+        if dtype is not None:
+            for parameter in network.parameters():  # not the buffers: rotary frequencies stay float32
+                parameter.data = parameter.data.to(dtype)
         if len(tokenizer) > self.vocabulary_size:
             raise ModelError(
                 f"the tokenizer has {len(tokenizer)} tokens, the language model {self.vocabulary_size} embeddings: "
@@ -102,14 +116,11 @@ class LanguageModel:
             raise ModelError(f"cannot load the tokenizer at {folder}: {one_line(error)}") from error
         network = load_network(AutoModelForCausalLM, folder, "language model", dtype="auto", attn_implementation="sdpa")
         name, revision = hub_name(folder)
-        model = cls(network, tokenizer, name=name, revision=revision)
         wanted, note = _dtype(dtype, network, torch.device(device))
+        model = cls(network, tokenizer, name=name, revision=revision, dtype=wanted, device=device)
         if note:
             logger.warning("%s: %s", folder, note)
             model.notes = (note,)
-        network.to(device=device)
-        for parameter in network.parameters():
-            parameter.data = parameter.data.to(wanted)  # not the buffers: rotary frequencies stay float32
         return model
 
     @property
@@ -162,9 +173,19 @@ class LanguageModel:
         """Scores [N, V] of the next token; call it on the rows that are needed only."""
         return self._head(hidden_NH)
 
-    def ids(self, text: str) -> list[int]:
-        """Token ids of a text, without special tokens of the tokenizer's own."""
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+    def ids(self, text: str, *, first: bool = False) -> list[int]:
+        """Token ids of a text, without special tokens of the tokenizer's own.
+
+        `first`: nothing stands before it; SentencePiece's kind of tokenizer puts a blank there, and nowhere else.
+        """
+        return self.encode(text, first=first)[0]
+
+    def encode(self, text: str, *, first: bool = False) -> tuple[list[int], list[int]]:
+        """As `ids`, and for each token where in the text it ends."""
+        anchor, skipped = ("", 0) if first else (self._anchor, self._anchor_length)
+        encoded = self.tokenizer(anchor + text, add_special_tokens=False, return_offsets_mapping=True)
+        ends = [end - len(anchor) for _, end in encoded["offset_mapping"][skipped:]]
+        return encoded["input_ids"][skipped:], ends
 
     def text(self, ids: list[int]) -> str:
         """The text of token ids, without special tokens and outer blanks."""
@@ -248,6 +269,11 @@ class LanguageModel:
             whole_BTV = self.network(input_ids=ids_BT).logits
             positions_BT = torch.arange(ids_BT.shape[1], device=self.device)[None]
             ours_BTV = self.logits(self.hidden(self.embed(ids_BT), positions_BT))
+        if not bool(whole_BTV.isfinite().all()):
+            raise ModelError(
+                f"the language model {self.name} computes {self.dtype} numbers that are not finite: its weights are "
+                "damaged, or too large for this dtype (use dtype float32)"
+            )
         if whole_BTV.shape != ours_BTV.shape or not torch.allclose(whole_BTV, ours_BTV, rtol=1e-2, atol=1e-3):
             raise ModelError(
                 f"the language model {self.name} ({type(self.network).__name__}) does more to its logits than its "
@@ -272,6 +298,20 @@ def _prefix_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     if whole[len(whole) - len(bare) :] != bare:
         raise ModelError(f"the tokenizer puts special tokens behind a text ({whole} for {bare}); it must not")
     return tuple(whole[: len(whole) - len(bare)])
+
+
+def _anchor(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What to lay before a text that stands behind other rows, for a tokenizer that puts a blank before any first text
+    (SentencePiece's kind: Llama 2, Mistral): a line break, its tokens then left out. Nothing for other tokenizers.
+    """
+
+    def ids(text: str) -> list[int]:
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    before = ids("\n")
+    if ids("\nx") == [*before, *ids("x")]:
+        return ""
+    return "\n" if all(ids("\n" + text)[: len(before)] == before for text in ("x", " x", "\nx")) else ""
 
 
 def _dtype(asked: str, network: PreTrainedModel, device: torch.device) -> tuple[torch.dtype, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from iclal.audio.reading import Audio
 from iclal.data.prompt import Clip, Prompt, SlotText, Text
@@ -20,9 +20,10 @@ class Tokens(Protocol):
 
     prefix_ids: tuple[int, ...]
     max_positions: int | None
-    tokenizer: Any
 
     def ids(self, text: str) -> list[int]: ...
+
+    def encode(self, text: str, *, first: bool) -> tuple[list[int], list[int]]: ...
 
     def end_id(self, end: str) -> int: ...
 
@@ -94,7 +95,7 @@ def tokenize(prompt: Prompt, model: Tokens, clip_number: Callable[[Audio], int] 
     waiting: list[Text] = []
 
     def flush() -> None:
-        if run := _run(waiting, model):
+        if run := _run(waiting, model, first=len(parts) == bool(model.prefix_ids)):
             parts.append(run)
         waiting.clear()
 
@@ -185,20 +186,16 @@ def shared_rows(layouts: Sequence[Layout]) -> int:
     return max(limit, 0)
 
 
-def _run(texts: Sequence[Text], model: Tokens) -> Run | None:
+def _run(texts: Sequence[Text], model: Tokens, first: bool) -> Run | None:
     """The tokens of adjacent texts, joined first; a token is an answer's where its last character is."""
     joined = "".join(text.text for text in texts)
     if not joined:
         return None
-    if not any(text.is_answer for text in texts):
-        ids = model.ids(joined)
-        return Run(tuple(ids), (False,) * len(ids))
-    encoded = model.tokenizer(joined, add_special_tokens=False, return_offsets_mapping=True)
+    ids, ends = model.encode(joined, first=first)
     spans, start = [], 0
     for text in texts:
         if text.is_answer:
             spans.append((start, start + len(text.text)))
         start += len(text.text)
     # Only the end of a token counts: tokenizers trim the blank in front of it out of its span.
-    answers = tuple(any(a < end <= b for a, b in spans) for _, end in encoded["offset_mapping"])
-    return Run(tuple(encoded["input_ids"]), answers)
+    return Run(tuple(ids), tuple(any(a < end <= b for a, b in spans) for end in ends))
