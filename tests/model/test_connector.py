@@ -78,16 +78,16 @@ def test_context_is_zero_at_first_and_sees_neighbours_of_the_same_clip_alone() -
     wide.load_state_dict(wide.state_dict() | plain.state_dict())
     frames_BFE, counts, embedding_VD = torch.randn(2, 5, E), torch.tensor([5, 3]), torch.randn(V, D)
     frames_BFE[1, 3:] = 0  # as the encoder leaves them
-    both = [connector(frames_BFE, counts, embedding_VD).log_probs_BFV1 for connector in (plain, wide)]
+    both = [connector.log_probs(frames_BFE, counts, embedding_VD) for connector in (plain, wide)]
     assert torch.equal(both[0], both[1])
 
     assert wide.context is not None
     torch.nn.init.normal_(wide.context.narrow.weight)
-    before = wide(frames_BFE, counts, embedding_VD).log_probs_BFV1
-    alone = wide(frames_BFE[1:, :3], counts[1:], embedding_VD).log_probs_BFV1
+    before = wide.log_probs(frames_BFE, counts, embedding_VD)
+    alone = wide.log_probs(frames_BFE[1:, :3], counts[1:], embedding_VD)
     torch.testing.assert_close(alone[0], before[1, :3])
     frames_BFE[0, 4] += torch.randn(E)
-    changed = (wide(frames_BFE, counts, embedding_VD).log_probs_BFV1 - before).abs().sum(-1) > 1e-6
+    changed = (wide.log_probs(frames_BFE, counts, embedding_VD) - before).abs().sum(-1) > 1e-6
     assert changed.tolist() == [[False, False, False, True, True], [False] * 5]
 
 
@@ -126,25 +126,24 @@ def test_log_probabilities_for_alignment_stand_at_their_frames(output: str) -> N
     torch.manual_seed(0)
     connector = CTCConnector(CTCSettings(output=output), E, D, V)
     frames_BFE, counts, embedding_VD = torch.randn(3, 7, E), torch.tensor([7, 0, 3]), torch.randn(V, D)
-    heard = connector(frames_BFE, counts, embedding_VD)
-    assert heard.log_probs_BFV1 is not None and heard.log_probs_BFV1.shape == (3, 7, V + 1)
-    sums_BF = heard.log_probs_BFV1.exp().sum(-1)
+    log_probs_BFV1 = connector.log_probs(frames_BFE, counts, embedding_VD)
+    assert log_probs_BFV1.shape == (3, 7, V + 1)
+    sums_BF = log_probs_BFV1.exp().sum(-1)
     for clip, count in enumerate(counts.tolist()):
         torch.testing.assert_close(sums_BF[clip, :count], torch.ones(count))
-        assert not heard.log_probs_BFV1[clip, count:].any()
+        assert not log_probs_BFV1[clip, count:].any()
     loss = torch.nn.functional.ctc_loss(
-        heard.log_probs_BFV1[::2].transpose(0, 1), torch.tensor([[1, 2], [3, 3]]), counts[::2], torch.tensor([2, 1]), V
+        log_probs_BFV1[::2].transpose(0, 1), torch.tensor([[1, 2], [3, 3]]), counts[::2], torch.tensor([2, 1]), V
     )
     loss.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in connector.output.parameters())
-    assert connector(frames_BFE, counts, embedding_VD, keep_log_probs=False).log_probs_BFV1 is None
 
 
 def test_tied_output_saves_nothing_of_the_embedding_table_and_gives_it_no_gradient() -> None:
     connector = CTCConnector(CTCSettings(output="tied"), E, D, V)
     assert (V, D) not in {tuple(tensor.shape) for tensor in connector.state_dict().values()}
     embedding_VD = torch.randn(V, D, requires_grad=True)
-    connector(torch.randn(1, 4, E), torch.tensor([4]), embedding_VD).log_probs_BFV1.sum().backward()
+    connector.log_probs(torch.randn(1, 4, E), torch.tensor([4]), embedding_VD).sum().backward()
     assert embedding_VD.grad is None
 
 
@@ -175,9 +174,9 @@ def test_a_large_vocabulary_is_scored_in_parts_with_equal_results(monkeypatch: p
     ctc = CTCConnector(CTCSettings(), E, D, V)
     frames_BFE, counts, embedding_VD = torch.randn(5, 9, E), torch.tensor([9, 0, 3, 9, 1]), torch.randn(V, D)
     with torch.no_grad():
-        whole = ctc(frames_BFE, counts, embedding_VD, keep_log_probs=False)
+        whole = ctc(frames_BFE, counts, embedding_VD)
         monkeypatch.setattr(connector_room, "_MAX_SCORES", 60)
-        parts = ctc(frames_BFE, counts, embedding_VD, keep_log_probs=False)
+        parts = ctc(frames_BFE, counts, embedding_VD)
     assert (parts.token_ids, parts.segments) == (whole.token_ids, whole.segments)
     for one, other in zip(whole.rows, parts.rows, strict=True):
         torch.testing.assert_close(one, other)

@@ -51,14 +51,12 @@ ConnectorSettings: TypeAlias = Annotated[LinearSettings | CTCSettings, pydantic.
 class Prefixes:
     """What a connector makes of a batch: the rows of each clip, and what CTC saw on the way.
 
-    `token_ids` and `segments` (first frame, frame behind the last) stand one to a row; `log_probs_BFV1` (blank last,
-    zeros behind a clip's last frame) is what the alignment objective sees, left out on request.
+    `token_ids` and `segments` (first frame, frame behind the last) stand one to a row.
     """
 
     rows: list[Tensor]  # B tensors [A_i, D]
     token_ids: list[list[int]] | None = None
     segments: list[list[tuple[int, int]]] | None = None
-    log_probs_BFV1: Tensor | None = None
     num_frames_B: Tensor | None = None
 
 
@@ -74,10 +72,8 @@ class LinearConnector(nn.Module):
         """Rows of a clip with `num_frames` frames: exact for this connector."""
         return -(-num_frames // self.settings.stack)
 
-    def forward(
-        self, frames_BFE: Tensor, num_frames_B: Tensor, embedding_VD: Tensor, *, keep_log_probs: bool = True
-    ) -> Prefixes:
-        """Rows of each clip; the embeddings are not needed here, and there are no log-probabilities."""
+    def forward(self, frames_BFE: Tensor, num_frames_B: Tensor, embedding_VD: Tensor) -> Prefixes:
+        """Rows of each clip; the embeddings are not needed here."""
         num_clips, num_frames, width = frames_BFE.shape
         num_rows = self.max_rows(num_frames)
         filled = nn.functional.pad(frames_BFE, (0, 0, 0, num_rows * self.settings.stack - num_frames))
@@ -111,8 +107,14 @@ class CTCConnector(nn.Module):
         """The most rows a clip with `num_frames` frames can have: one a frame."""
         return num_frames
 
-    def log_probs(self, frames_BFE: Tensor, mask_BF: Tensor, embedding_VD: Tensor) -> Tensor:
-        """Log-probabilities [N, V + 1] of the tokens and the blank (last), of the frames that the mask holds true."""
+    def log_probs(self, frames_BFE: Tensor, num_frames_B: Tensor, embedding_VD: Tensor) -> Tensor:
+        """Log-probabilities [B, F, V + 1] of the tokens and the blank (last), zeros behind a clip's last frame."""
+        mask_BF = _mask(frames_BFE, num_frames_B)
+        log_probs_NV1 = self._log_probs(frames_BFE, mask_BF, embedding_VD.detach().float())
+        return log_probs_NV1.new_zeros(*mask_BF.shape, self.blank + 1).index_put((mask_BF,), log_probs_NV1)
+
+    def _log_probs(self, frames_BFE: Tensor, mask_BF: Tensor, embedding_VD: Tensor) -> Tensor:
+        """Log-probabilities [N, V + 1] of the frames that the mask holds true."""
         normed_NE = self.norm(frames_BFE[mask_BF])
         if self.context is not None and len(normed_NE):  # no frame at all has no neighbours
             normed_BFE = torch.zeros_like(frames_BFE).index_put((mask_BF,), normed_NE)
@@ -121,32 +123,27 @@ class CTCConnector(nn.Module):
         logits_NV1 = self.output(normed_NE, embedding_VD) if tied else self.output(normed_NE)
         return logits_NV1.float().log_softmax(-1)
 
-    def forward(
-        self, frames_BFE: Tensor, num_frames_B: Tensor, embedding_VD: Tensor, *, keep_log_probs: bool = True
-    ) -> Prefixes:
-        """Rows of each clip.
+    def forward(self, frames_BFE: Tensor, num_frames_B: Tensor, embedding_VD: Tensor) -> Prefixes:
+        """Rows of each clip. Without gradients a large vocabulary is scored a few clips at a time.
 
-        Args:
-            embedding_VD: the language model's frozen table, passed at call time and never saved with the connector.
-            keep_log_probs: hand on the log-probabilities; without them, and without gradients, a large vocabulary
-                is scored a few clips at a time.
+        `embedding_VD` is the language model's frozen table, passed at call time and never saved with the connector.
         """
         num_scores = frames_BFE.shape[0] * frames_BFE.shape[1] * (self.blank + 1)
-        if num_scores > _MAX_SCORES and len(frames_BFE) > 1 and not keep_log_probs and not torch.is_grad_enabled():
+        if num_scores > _MAX_SCORES and len(frames_BFE) > 1 and not torch.is_grad_enabled():
             half = len(frames_BFE) // 2
             parts = [
-                self(frames_BFE[part], num_frames_B[part], embedding_VD, keep_log_probs=False)
+                self(frames_BFE[part], num_frames_B[part], embedding_VD)
                 for part in (slice(None, half), slice(half, None))
             ]
             return _joined(parts[0], parts[1])
-        return self._hear(frames_BFE, num_frames_B, embedding_VD.detach().float(), keep_log_probs)
+        return self._hear(frames_BFE, num_frames_B, embedding_VD.detach().float())
 
-    def _hear(self, frames_BFE: Tensor, num_frames_B: Tensor, embedding_VD: Tensor, keep_log_probs: bool) -> Prefixes:
+    def _hear(self, frames_BFE: Tensor, num_frames_B: Tensor, embedding_VD: Tensor) -> Prefixes:
         """Rows of each clip, all clips at once."""
-        mask_BF = torch.arange(frames_BFE.shape[1], device=num_frames_B.device) < num_frames_B[:, None]
+        mask_BF = _mask(frames_BFE, num_frames_B)
         frames_NE = frames_BFE[mask_BF]
         clips_N = mask_BF.nonzero()[:, 0]
-        log_probs_NV1 = self.log_probs(frames_BFE, mask_BF, embedding_VD)
+        log_probs_NV1 = self._log_probs(frames_BFE, mask_BF, embedding_VD)
         tokens_N = log_probs_NV1.argmax(-1)
 
         changed_N = torch.ones_like(tokens_N, dtype=torch.bool)
@@ -170,15 +167,10 @@ class CTCConnector(nn.Module):
         rows_per_clip = torch.bincount(clips_R, minlength=len(frames_BFE)).tolist()
         frame_in_clip_R = mask_BF.nonzero()[:, 1][starts_N]
         spans = list(zip(frame_in_clip_R.tolist(), (frame_in_clip_R + counts_R).tolist(), strict=True))
-        log_probs_BFV1 = None
-        if keep_log_probs:
-            padded = log_probs_NV1.new_zeros(*mask_BF.shape, self.blank + 1)
-            log_probs_BFV1 = padded.index_put((mask_BF,), log_probs_NV1)
         return Prefixes(
             rows=list(rows_RD.split(rows_per_clip)),
             token_ids=_split(tokens_R.tolist(), rows_per_clip),
             segments=_split(spans, rows_per_clip),
-            log_probs_BFV1=log_probs_BFV1,
             num_frames_B=num_frames_B,
         )
 
@@ -247,7 +239,7 @@ def build_connector(
 
 
 def _joined(one: Prefixes, other: Prefixes) -> Prefixes:
-    """The prefixes of two batches, without log-probabilities, as one."""
+    """The prefixes of two batches as one."""
     assert one.token_ids is not None and other.token_ids is not None
     assert one.segments is not None and other.segments is not None
     assert one.num_frames_B is not None and other.num_frames_B is not None
@@ -257,6 +249,11 @@ def _joined(one: Prefixes, other: Prefixes) -> Prefixes:
         segments=one.segments + other.segments,
         num_frames_B=torch.cat([one.num_frames_B, other.num_frames_B]),
     )
+
+
+def _mask(frames_BFE: Tensor, num_frames_B: Tensor) -> Tensor:
+    """Which frames [B, F] are a clip's own."""
+    return torch.arange(frames_BFE.shape[1], device=num_frames_B.device) < num_frames_B[:, None]
 
 
 def _sums(values_NX: Tensor, row_of_frame: Tensor, num_rows: int) -> Tensor:

@@ -106,7 +106,7 @@ class Hearing:
         rows: dict[int, tuple[Tensor, list[int]]] = {}
         for start in range(0, len(new), batch_size):
             numbers = new[start : start + batch_size]
-            heard = self._model.hear([self.audios[number] for number in numbers], keep_log_probs=False)
+            heard = self._model.hear([self.audios[number] for number in numbers])
             token_ids = heard.token_ids or [[]] * len(numbers)
             rows.update(zip(numbers, zip(heard.rows, token_ids, strict=True), strict=True))
         for number in range(first, len(self.audios)):

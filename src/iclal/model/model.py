@@ -79,25 +79,21 @@ class ICLAL(nn.Module):
         """The most rows that a clip of `num_samples` samples can be heard as."""
         return self.connector.max_rows(self.encoder.num_frames(num_samples))
 
-    def hear(self, audios: Sequence[Audio], *, keep_log_probs: bool = True) -> Prefixes:
-        """The audio prefixes of clips, with what the connector saw on the way; gradients flow to the ears.
-
-        Without `keep_log_probs` CTC's log-probabilities are left out, which saves memory with a large vocabulary.
-        """
-        return self.connect(*self.encode(audios), keep_log_probs=keep_log_probs)
+    def hear(self, audios: Sequence[Audio]) -> Prefixes:
+        """The audio prefixes of clips, with what the connector saw on the way; gradients flow to the ears."""
+        return self.connect(*self.encode(audios))
 
     def encode(self, audios: Sequence[Audio]) -> tuple[Tensor, Tensor]:
         """The encoder's frames [B, F, E] of clips, zeros behind each clip's last, and how many each has [B]."""
-        return self.encoder([torch.from_numpy(np.asarray(audio.samples, dtype=np.float32)) for audio in audios])
+        return self.encoder([torch.from_numpy(np.ascontiguousarray(audio.samples)) for audio in audios])
 
-    def connect(self, frames_BFE: Tensor, num_frames_B: Tensor, *, keep_log_probs: bool = True) -> Prefixes:
+    def connect(self, frames_BFE: Tensor, num_frames_B: Tensor) -> Prefixes:
         """The audio prefixes of clips from their frames, as `encode` gives them."""
-        embedding_VD = self.language_model.embedding_VD
-        return self.connector(frames_BFE, num_frames_B, embedding_VD, keep_log_probs=keep_log_probs)
+        return self.connector(frames_BFE, num_frames_B, self.language_model.embedding_VD)
 
     def prefixes(self, audios: Sequence[Audio]) -> list[Tensor]:
         """The audio prefix [A_i, D] of each clip; gradients flow to the ears."""
-        return self.hear(audios, keep_log_probs=False).rows
+        return self.hear(audios).rows
 
     def embed(self, layouts: Sequence[Layout], prefixes: Sequence[Tensor], first_row: int = 0) -> list[Tensor]:
         """The rows [T_i, D] of each layout from `first_row` on, in the language model's dtype.

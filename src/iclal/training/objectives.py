@@ -79,40 +79,45 @@ def ears_loss(
 
     Every clip passes the encoder once, whatever reads its prefix; or not at all, where its `frames` are given.
     """
-    prefixes = model.connect(*(model.encode(batch.audios) if frames is None else frames))
-    total, count, parts = torch.zeros((), device=model.device), 0, {}
-    for name, weight, loss in (
-        ("alignment", objectives.alignment, alignment),
-        ("transcription", objectives.transcription, transcription),
-        ("distillation", objectives.distillation, distillation),
-    ):
-        if weight and (batch.cases if name == "distillation" else batch.utterances):
-            sum, tokens = loss(model, batch, prefixes)
-            total, count = total + weight * sum, count + tokens
-            parts[name] = float(sum.detach())
-    return StepLoss(total, float(count), parts)
+    frames = model.encode(batch.audios) if frames is None else frames
+    sums: dict[str, tuple[Tensor, int]] = {}
+    if objectives.alignment and batch.utterances:
+        sums["alignment"] = alignment(model, batch, *frames)
+    transcribed, taught = objectives.transcription and batch.utterances, objectives.distillation and batch.cases
+    if transcribed or taught:  # rows are dear with a large vocabulary, and alignment does without
+        prefixes = model.connect(*frames)
+        if transcribed:
+            sums["transcription"] = transcription(model, batch, prefixes)
+        if taught:
+            sums["distillation"] = distillation(model, batch, prefixes)
+    total = torch.zeros((), device=model.device)
+    for name, (loss, _) in sums.items():
+        total = total + getattr(objectives, name) * loss
+    count = sum(tokens for _, tokens in sums.values())
+    return StepLoss(total, float(count), {name: float(loss.detach()) for name, (loss, _) in sums.items()})
 
 
-def alignment(model: ICLAL, batch: EarsBatch, prefixes: Prefixes) -> tuple[Tensor, int]:
+def alignment(model: ICLAL, batch: EarsBatch, frames_BFE: Tensor, num_frames_B: Tensor) -> tuple[Tensor, int]:
     """CTC loss over the language model's tokens, summed over clips, and the tokens it is counted in.
 
     The target is what a text slot would hold: a blank and the rich transcript. A clip without speech counts as one.
     """
-    assert prefixes.log_probs_BFV1 is not None and prefixes.num_frames_B is not None
-    texts = [utterance.rich_text for utterance in batch.utterances]
-    ids = [model.language_model.ids(f" {text}") if text else [] for text in texts]
+    assert isinstance(model.connector, CTCConnector)
+    own = slice(len(batch.utterances))
+    ids = [model.language_model.ids(f" {u.rich_text}") if u.rich_text else [] for u in batch.utterances]
     lengths = torch.tensor([len(each) for each in ids])
     targets = torch.tensor([token for each in ids for token in each], dtype=torch.long, device=model.device)
-    sum = F.ctc_loss(
-        prefixes.log_probs_BFV1[: len(ids)].transpose(0, 1),
+    log_probs_BFV1 = model.connector.log_probs(frames_BFE[own], num_frames_B[own], model.language_model.embedding_VD)
+    loss = F.ctc_loss(
+        log_probs_BFV1.transpose(0, 1),
         targets,
-        prefixes.num_frames_B[: len(ids)],
+        num_frames_B[own],
         lengths.to(model.device),
         blank=model.language_model.vocabulary_size,
         reduction="sum",
         zero_infinity=True,
     )
-    return sum, int(lengths.clamp_min(1).sum())
+    return loss, int(lengths.clamp_min(1).sum())
 
 
 def transcription(model: ICLAL, batch: EarsBatch, prefixes: Prefixes) -> tuple[Tensor, int]:
