@@ -170,6 +170,39 @@ def test_greedy_text_of_ctc_is_its_tokens_text_and_linear_has_none(parts: Path) 
         transcribe_greedily(build_model(parts, connector=LinearSettings()), [audio])
 
 
+def test_a_clip_too_long_to_be_heard_at_once_is_refused_before_it_is_heard(
+    parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build_model(parts)
+    monkeypatch.setattr(model.encoder, "forward", None)
+    with pytest.raises(AudioError, match="3600 s, at most 300 s are heard at once in a prompt"):
+        model.generate((Text("where"), Audio(np.zeros(3600 * 16_000, np.float32), "hour.wav")))
+
+
+def test_counts_below_one_are_refused_with_the_value(parts: Path) -> None:
+    model, prompt = build_model(parts), (Text("where"), noise(6_000))
+    with pytest.raises(PromptError, match="max_new_tokens must be 1 or more, found 0"):
+        model.generate(prompt, max_new_tokens=0)
+    for batch_size in (0, -1):
+        with pytest.raises(PromptError, match=f"batch_size must be 1 or more, found {batch_size}"):
+            model.generate([prompt], batch_size=batch_size)
+
+
+def test_numbers_that_are_not_finite_are_an_error_and_no_answer(parts: Path, tmp_path: Path) -> None:
+    model = build_model(tmp_path)
+    with torch.no_grad():
+        model.language_model.network.get_input_embeddings().weight[9:] = 1e38
+    with pytest.raises(ModelError, match=r"computes torch\.float32 numbers that are not finite"):
+        model.generate((Text("where"), noise(6_000)))
+
+
+def test_samples_in_any_order_of_memory_are_heard_the_same(parts: Path) -> None:
+    model, audio = build_model(parts), noise(6_000)
+    backwards = Audio(np.ascontiguousarray(audio.samples[::-1])[::-1])
+    assert backwards.samples.strides == (-4,)
+    assert torch.equal(model.prefixes([backwards])[0], model.prefixes([audio])[0])
+
+
 def test_what_is_no_audio_and_what_is_no_prompt_is_refused_by_name(parts: Path) -> None:
     model = build_model(parts)
     with pytest.raises(AudioError, match=r"found str 'clip\.wav'; read_audio makes one"):

@@ -14,7 +14,7 @@ from iclal.model import saving
 from iclal.model.connector import CTCSettings, LinearSettings
 from iclal.model.device import choose_device
 from iclal.model.language_model import LanguageModel
-from iclal.model.saving import load, save
+from iclal.model.saving import load, load_encoder, save
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,29 @@ def test_the_language_model_is_recognised_in_any_dtype_and_as_an_object(parts: P
     assert load(folder, language_model=parts / "lm-opt", dtype="bfloat16").language_model.dtype == torch.bfloat16
     with pytest.raises(ModelError, match="does not say where its language model lies"):
         load(folder)
+
+
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
+def test_a_given_language_model_stays_where_and_as_it_is(parts: Path, tmp_path: Path) -> None:
+    model = build_model(parts)
+    folder = save(model, tmp_path / "model")
+    given = LanguageModel.load(parts / "lm-opt").to("meta")
+    given.embedding_digest = model.language_model.embedding_digest
+    assert load(folder, language_model=given).device == given.device == torch.device("meta")
+    with pytest.raises(SettingsError, match="dtype 'bfloat16' is for a language model still to be loaded"):
+        load(folder, language_model=model.language_model, dtype="bfloat16")
+
+
+def test_the_encoder_of_trained_ears_is_loaded_alone(parts: Path, tmp_path: Path) -> None:
+    model = build_model(parts)
+    folder = save(model, tmp_path / "model", stored_dtype=torch.bfloat16)
+    encoder = load_encoder(folder)
+    assert encoder.settings == model.encoder.settings
+    for name, tensor in encoder.state_dict().items():
+        assert torch.equal(tensor, model.encoder.state_dict()[name].bfloat16().float()), name
+    assert load_encoder("ctc").width == load_encoder(str(parts / "encoder-layer")).width * 6
+    with pytest.raises(ModelError, match="no encoder at"):
+        load_encoder(tmp_path / "nowhere")
 
 
 def test_weights_stored_in_bfloat16_take_half_the_bytes_and_are_used_in_float32(parts: Path, tmp_path: Path) -> None:

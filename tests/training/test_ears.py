@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from model_builders import build_encoder, build_language_model
@@ -506,6 +507,17 @@ def test_a_clip_too_short_for_its_text_is_left_out_counted_and_told(home: Path, 
     counted, told = lines_of(tmp_path, "note")
     assert re.fullmatch(r"3 recordings \(0.00 h\) to train on, 2 recordings \(0.00 h\) to validate by", counted["text"])
     assert re.fullmatch(r"1 recordings .* too short for their text \(\d+ s left out in all\)", told["text"])
+
+
+def test_a_recording_with_the_id_of_a_lesson_is_refused(home: Path) -> None:
+    speech = Speech(digits(), digits(2))
+    first = next(iter(speech.train.utterances.values()))
+    named = Recordings()
+    named.include(speech.train)
+    named.add(dataclasses.replace(first, id="lesson-1"), np.zeros(16_000, np.float32))
+    asked = {"objectives": {"alignment": 1, "distillation": 1}, "teacher": {"examples": 3, "tasks": ["transcript"]}}
+    with pytest.raises(DataError, match="'lesson-1', which a lesson of the teacher has"):
+        School(recipe(home, **asked), Speech(named, speech.validation))
 
 
 def test_no_clip_that_is_long_enough_is_an_error(home: Path) -> None:

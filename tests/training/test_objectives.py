@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,21 @@ def test_transcription_is_the_bare_models_loss_behind_the_prefix(model: ICLAL) -
     assert float(found.detach()) == pytest.approx(total, rel=1e-5) and tokens == count
 
 
+def test_a_clip_of_which_nothing_is_heard_is_left_out_where_no_token_stands_first(parts: Path) -> None:
+    model = aligned(parts)
+    model.language_model.prefix_ids = ()
+    whole = model.hear(AUDIOS)
+    empty = dataclasses.replace(whole, rows=[whole.rows[0], whole.rows[1][:0], whole.rows[2]])
+    found, count = transcription(model, BATCH, empty)
+    alone = [
+        transcription(model, EarsBatch((u,), (a,)), Prefixes([rows]))
+        for u, a, rows in zip(UTTERANCES, AUDIOS, empty.rows, strict=True)
+    ]
+    torch.testing.assert_close(found, alone[0][0] + alone[2][0])
+    assert count == alone[0][1] + alone[2][1]
+    assert (float(alone[1][0]), alone[1][1]) == (0.0, 0)
+
+
 def taught(model: ICLAL, tmp_path: Path) -> EarsBatch:
     """The batch with one case a clip, zero- and one-shot."""
     clips = dict(zip((u.id for u in UTTERANCES), AUDIOS, strict=True))
@@ -137,7 +153,7 @@ def test_distillation_is_least_and_without_gradient_where_student_is_teacher(mod
     rows = embedded(model)
     loss, count = distillation(model, batch, Prefixes(rows))
     entropy = -sum(float((c.answer.likely_probs * c.answer.likely_probs.log()).sum()) for c in whole)
-    assert float(loss) == pytest.approx(entropy, rel=1e-4)
+    assert float(loss.detach()) == pytest.approx(entropy, rel=1e-4)
     assert count == sum(len(case.answer.token_ids) for case in whole)
     gradients = torch.autograd.grad(loss, [row for row in rows if len(row)])
     assert max(float(gradient.abs().max()) for gradient in gradients) < 1e-4

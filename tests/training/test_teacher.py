@@ -84,6 +84,14 @@ def test_another_model_or_prompt_has_answers_of_its_own_and_other_ears_have_not(
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_answers_that_cannot_be_kept_are_used_and_told(
+    model: ICLAL, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert same(teach(model, lessons(), folder=tmp_path / "file"), teach(model, lessons(), folder=tmp_path))
+    assert "are used, but not kept for another run: cannot write" in caplog.text
+
+
 def test_a_broken_cache_file_is_made_anew(model: ICLAL, tmp_path: Path) -> None:
     fresh = teach(model, lessons(), folder=tmp_path)
     (kept,) = tmp_path.iterdir()

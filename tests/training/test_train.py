@@ -388,6 +388,16 @@ def test_a_loss_cut_off_from_the_weights_is_an_error(tmp_path: Path) -> None:
         task.fit(tmp_path)
 
 
+def test_checkpoints_that_are_all_torn_make_room_for_those_of_the_run_begun_anew(tmp_path: Path) -> None:
+    Task().fit(tmp_path, {"save_every_steps": 2})
+    for folder in (tmp_path / "checkpoints").iterdir():
+        (folder / "weights.safetensors").write_bytes(b"torn")
+    task = Task()
+    stopped = task.fit(tmp_path, {"max_minutes": 1e-9}, resume=True, accept_changes=True)
+    assert (stopped.step, stopped.finish_reason) == (1, "time")
+    assert load_weights(stopped.checkpoint, task.network) == 1
+
+
 @pytest.mark.parametrize(
     ("opening", "told"), [(1.0, []), (0.0, ["no gradient in 2 steps for 3 tensors: 0.weight, 0.bias, 3.weight"])]
 )

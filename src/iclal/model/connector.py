@@ -110,7 +110,7 @@ class CTCConnector(nn.Module):
     def log_probs(self, frames_BFE: Tensor, num_frames_B: Tensor, embedding_VD: Tensor) -> Tensor:
         """Log-probabilities [B, F, V + 1] of the tokens and the blank (last), zeros behind a clip's last frame."""
         mask_BF = _mask(frames_BFE, num_frames_B)
-        log_probs_NV1 = self._log_probs(frames_BFE, mask_BF, embedding_VD.detach().float())
+        log_probs_NV1 = self._log_probs(frames_BFE, mask_BF, embedding_VD.detach())
         return log_probs_NV1.new_zeros(*mask_BF.shape, self.blank + 1).index_put((mask_BF,), log_probs_NV1)
 
     def _log_probs(self, frames_BFE: Tensor, mask_BF: Tensor, embedding_VD: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ class CTCConnector(nn.Module):
             normed_BFE = torch.zeros_like(frames_BFE).index_put((mask_BF,), normed_NE)
             normed_NE = normed_NE + self.context(normed_BFE)[mask_BF]
         tied = isinstance(self.output, _TiedOutput)
-        logits_NV1 = self.output(normed_NE, embedding_VD) if tied else self.output(normed_NE)
+        logits_NV1 = self.output(normed_NE, embedding_VD.float()) if tied else self.output(normed_NE)
         return logits_NV1.float().log_softmax(-1)
 
     def forward(self, frames_BFE: Tensor, num_frames_B: Tensor, embedding_VD: Tensor) -> Prefixes:
@@ -136,7 +136,7 @@ class CTCConnector(nn.Module):
                 for part in (slice(None, half), slice(half, None))
             ]
             return _joined(parts[0], parts[1])
-        return self._hear(frames_BFE, num_frames_B, embedding_VD.detach().float())
+        return self._hear(frames_BFE, num_frames_B, embedding_VD.detach())
 
     def _hear(self, frames_BFE: Tensor, num_frames_B: Tensor, embedding_VD: Tensor) -> Prefixes:
         """Rows of each clip, all clips at once."""
@@ -159,7 +159,8 @@ class CTCConnector(nn.Module):
             rows_RD = embedding_VD[tokens_R]
         else:
             weights_RV = _sums(log_probs_NV1[spoken_N].exp()[:, : self.blank], row_of_frame, num_rows)
-            rows_RD = (weights_RV / weights_RV.sum(-1, keepdim=True)) @ embedding_VD
+            shares_RV = weights_RV / weights_RV.sum(-1, keepdim=True)
+            rows_RD = shares_RV.to(embedding_VD.dtype) @ embedding_VD  # a large table is not widened for a few rows
         if self.residual is not None:
             rows_RD = rows_RD + self.residual(_sums(frames_NE[spoken_N], row_of_frame, num_rows) / counts_R[:, None])
 

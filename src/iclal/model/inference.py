@@ -39,6 +39,7 @@ FinishReason: TypeAlias = Literal["end", "length", "repetition"]
 Padding: TypeAlias = Literal["left", "right"]
 
 BATCH_SIZE = 16
+MOST_SECONDS = 300  # of one clip: the encoder's attention grows with the square of it
 _TOKENS_PER_SECOND = 12  # about three times fast speech
 _SPARE_TOKENS = 32
 _LEAST_TOKENS = 16  # a prompt that leaves no room for a short answer is too long
@@ -100,9 +101,22 @@ class Hearing:
         return number
 
     def hear(self, batch_size: int = BATCH_SIZE) -> list[int]:
-        """Hear what is new; how many rows each clip has."""
+        """Hear what is new; how many rows each clip has.
+
+        Raises:
+            AudioError: a clip that is too long to be heard at once.
+            PromptError: a batch of less than one.
+        """
+        if batch_size < 1:
+            raise PromptError(f"batch_size must be 1 or more, found {batch_size}")
         first = len(self.prefixes)
         new = sorted(range(first, len(self.audios)), key=lambda number: len(self.audios[number].samples))
+        for number in new:
+            if (seconds := self.audios[number].duration_seconds) > MOST_SECONDS:
+                raise AudioError(
+                    f"{self.audios[number].source or 'a clip'}: {seconds:.0f} s, at most {MOST_SECONDS} s are heard at "
+                    "once in a prompt; cut it, or transcribe it first"
+                )
         rows: dict[int, tuple[Tensor, list[int]]] = {}
         for start in range(0, len(new), batch_size):
             numbers = new[start : start + batch_size]
@@ -341,6 +355,8 @@ def _budget(model: ICLAL, layout: Layout, prompt: TokenizedPrompt, hearing: Hear
     """Most tokens of the answer. Raises PromptError where the positions do not hold them."""
     limit = model.language_model.max_positions
     if asked is not None:
+        if asked < 1:
+            raise PromptError(f"max_new_tokens must be 1 or more, found {asked}")
         check_length(layout, asked, limit)
         return asked
     longest = 0
@@ -423,6 +439,10 @@ def _generate_batch(
     reasons: dict[int, FinishReason] = {}
     while True:
         best_B, tokens_B = logits_BV.float().log_softmax(-1).max(-1)
+        if not bool(best_B.isfinite().all()):
+            raise ModelError(
+                f"the language model computes {language_model.dtype} numbers that are not finite: load it in float32"
+            )
         for item, token, log_prob in zip(going, tokens_B.tolist(), best_B.tolist(), strict=True):
             ids[item].append(token)
             log_probs[item].append(log_prob)

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 import iclal
 from iclal.errors import ModelError, SettingsError
@@ -106,7 +107,7 @@ def load(
     path: Path | str | None = None,
     *,
     language_model: LanguageModel | Path | str | None = None,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
     dtype: str = "auto",
 ) -> ICLAL:
     """A trained model, ready to use (evaluation mode).
@@ -114,26 +115,36 @@ def load(
     Args:
         path: a model folder, or the name of a bundled model, "ctc" (the default) or "linear".
         language_model: the language model or its folder; by default where the model's `config.json` says.
-        device: "cpu", "cuda", "cuda:1", "mps", or "auto": the best of these that there is.
+        device: "cpu" (the default, or where a given language model is), "cuda", "cuda:1", "mps", or "auto": the best of
+            these that there is. A given language model is moved along.
         dtype: of the language model: "auto" (as stored; the bundled one float32), "float32", "bfloat16". Ears: float32.
 
     Raises:
         ModelError: no model folder, files missing or broken, weights that do not fit, or another language model than
             the ears were trained with (both digests are named).
-        SettingsError: a device that is not there.
+        SettingsError: a device that is not there, or a dtype for a language model that is loaded already.
     """
-    device = choose_device(device)
-    folder = BUNDLED.get(str(path), Path(path)) if path is not None else BUNDLED["ctc"]
+    folder = _model_folder("ctc" if path is None else path)
     settings = read_settings(folder)
-    if not isinstance(language_model, LanguageModel):
+    if isinstance(language_model, LanguageModel):
+        if dtype != "auto":
+            raise SettingsError(f"dtype {dtype!r} is for a language model still to be loaded; this one is loaded")
+        device = choose_device(device) if device is not None else language_model.device
+    else:
         place = _find_language_model(folder, settings.language_model.path, language_model)
-        # The bundled model is stored in bfloat16 to be small, and small enough to be computed with in full.
-        wanted = "float32" if dtype == "auto" and place == ASSETS / "language-model" else dtype
-        language_model = LanguageModel.load(place, dtype=wanted, device=device)
+        device = choose_device(device if device is not None else "cpu")
+        language_model = load_language_model(place, dtype, device)
     check_language_model(settings.language_model, language_model, folder)
     model = ICLAL(Encoder(settings.encoder), language_model, settings.model)
     load_tensors(model, folder / "model.safetensors")
     return model.to(device).eval()
+
+
+def load_language_model(place: Path, dtype: str, device: str | torch.device) -> LanguageModel:
+    """The language model of a folder. Raises as `LanguageModel.load`."""
+    # The bundled one is stored in bfloat16 to be small, and small enough to be computed with in full.
+    wanted = "float32" if dtype == "auto" and place == ASSETS / "language-model" else dtype
+    return LanguageModel.load(place, dtype=wanted, device=device)
 
 
 def read_settings(folder: Path) -> FolderSettings:
@@ -184,12 +195,42 @@ def load_tensors(model: ICLAL, path: Path, may_lack: str = "") -> None:
     Raises:
         ModelError: no such file, not safetensors, keys or shapes that do not fit.
     """
+    _fill(model, _read_tensors(path), path, may_lack)
+
+
+def load_encoder(place: Path | str) -> Encoder:
+    """An encoder from a folder in the hub's layout, or that of trained ears: a model folder, or a bundled model's name.
+
+    Raises:
+        ModelError: no such folder, files missing or broken, or weights that do not fit.
+    """
+    folder = _model_folder(place)
+    config = folder / "config.json"
+    if not config.is_file() or "iclal_version" not in read_json(config):
+        return Encoder.load(folder)
+    encoder = Encoder(read_settings(folder).encoder)
+    tensors = _read_tensors(folder / "model.safetensors")
+    own = {name.removeprefix("encoder."): tensor for name, tensor in tensors.items() if name.startswith("encoder.")}
+    _fill(encoder, own, folder / "model.safetensors")
+    return encoder
+
+
+def _model_folder(place: Path | str) -> Path:
+    """A bundled model's folder for its name (a path that is named so is the user's own), else the folder given."""
+    return BUNDLED[place] if isinstance(place, str) and place in BUNDLED else Path(place)
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ModelError(f"the model's weights are missing: no {path}")
     try:
-        tensors = load_file(path)
+        return load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"cannot read the weights at {path}: {one_line(error)}") from error
+
+
+def _fill(model: nn.Module, tensors: dict[str, Tensor], path: Path, may_lack: str = "") -> None:
+    """As `load_tensors`, with what was read from the path."""
     own = model.state_dict()
     missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     if may_lack and not any(name.startswith(may_lack) for name in tensors):

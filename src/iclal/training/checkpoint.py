@@ -298,7 +298,7 @@ def random_state() -> dict[str, Tensor]:
         "numpy_gauss": torch.tensor([gauss], dtype=torch.float64),
         "torch": torch.get_rng_state(),
     }
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # by this run: one on the CPU does not depend on what else the machine has
         state |= {f"cuda.{device}": value for device, value in enumerate(torch.cuda.get_rng_state_all())}
     if torch.backends.mps.is_available():
         state["mps"] = torch.mps.get_rng_state()
@@ -318,8 +318,10 @@ def restore_random_state(state: Mapping[str, Tensor]) -> None:
         words = state["numpy"].numpy().astype(np.uint32)
         np.random.set_state(("MT19937", words, position, has_gauss, state["numpy_gauss"].item()))
         torch.set_rng_state(state["torch"])
-        if torch.cuda.is_available():
-            torch.cuda.set_rng_state_all([state[f"cuda.{device}"] for device in range(torch.cuda.device_count())])
+        if devices := sorted(name for name in state if name.startswith("cuda.")):
+            if not torch.cuda.is_initialized():
+                raise KeyError(devices[0])
+            torch.cuda.set_rng_state_all([state[f"cuda.{number}"] for number in range(len(devices))])
         if torch.backends.mps.is_available():
             torch.mps.set_rng_state(state["mps"])
     except (KeyError, ValueError) as error:

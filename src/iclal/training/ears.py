@@ -23,10 +23,9 @@ from iclal.evaluation.normalize import get_normalizer
 from iclal.model.device import choose_device
 from iclal.model.encoder import Encoder
 from iclal.model.inference import score_targets, transcribe, transcription_prompt
-from iclal.model.language_model import LanguageModel
 from iclal.model.layout import lay_out, tokenize, tokenize_target
 from iclal.model.model import ICLAL, ModelSettings
-from iclal.model.saving import ASSETS, load_tensors, read_settings, save
+from iclal.model.saving import ASSETS, load_encoder, load_language_model, load_tensors, read_settings, save
 from iclal.training.attention import attend_in_float32
 from iclal.training.batches import BatchBudget, Plan, Size
 from iclal.training.checkpoint import load_weights
@@ -195,12 +194,11 @@ def hold_out(utterances: Sequence[Utterance], share: float, seed: int) -> tuple[
 def build_model(recipe: EarsRecipe) -> ICLAL:
     """The recipe's frozen language model with ears to be trained."""
     place = ASSETS / "language-model" if recipe.language_model == BUNDLED else Path(recipe.language_model)
-    device = choose_device(recipe.device)
-    language_model = LanguageModel.load(place, dtype=recipe.language_model_dtype, device=device)
+    language_model = load_language_model(place, recipe.language_model_dtype, choose_device(recipe.device))
     if recipe.start is not None:
         encoder = Encoder(read_settings(recipe.start).encoder)
     else:
-        encoder = Encoder.load(ASSETS / "encoder" if recipe.encoder == BUNDLED else Path(recipe.encoder))
+        encoder = load_encoder(ASSETS / "encoder" if recipe.encoder == BUNDLED else recipe.encoder)
     settings = ModelSettings(
         connector=recipe.connector,
         template=recipe.template,
@@ -227,7 +225,7 @@ def too_fast(model: ICLAL, recordings: Recordings, speed: float = 1.0) -> list[s
     found = []
     for id, utterance in recordings.utterances.items():
         tokens = model.language_model.ids(f" {utterance.rich_text}") if utterance.rich_text else []
-        needed = len(tokens) + sum(one == other for one, other in itertools.pairwise(tokens))
+        needed = max(1, len(tokens) + sum(one == other for one, other in itertools.pairwise(tokens)))
         if model.encoder.num_frames(int(recordings.num_samples(id) / speed)) < needed:
             found.append(id)
     return found
@@ -255,6 +253,8 @@ class School:
                 raise DataError(f"no recording to train on is left: {'; '.join(speech.notes())}")
         self.lessons, self.answers = self._teach() if recipe.objectives.distillation else ({}, {})
         clips = speech.train.utterances if recipe.objectives.alignment or recipe.objectives.transcription else ()
+        if twice := self.lessons.keys() & speech.train.utterances.keys():
+            raise DataError(f"a recording has the id {min(twice)!r}, which a lesson of the teacher has: rename it")
         sizes = {id: self._size(id) for id in [*clips, *self.lessons]}
         read = any(size.tokens for size in sizes.values())
         budget = BatchBudget(

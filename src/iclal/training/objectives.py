@@ -121,10 +121,17 @@ def alignment(model: ICLAL, batch: EarsBatch, frames_BFE: Tensor, num_frames_B: 
 
 
 def transcription(model: ICLAL, batch: EarsBatch, prefixes: Prefixes) -> tuple[Tensor, int]:
-    """Cross-entropy of the transcript's tokens behind the bare prefix, as in the paper."""
+    """Cross-entropy of the transcript's tokens behind the bare prefix, as in the paper.
+
+    A clip of which no row was heard is left out where the tokenizer puts no token first: nothing would foretell it.
+    """
     end = model.settings.template.end
-    prompts: list[Prompt] = [(audio,) for audio in batch.audios[: len(batch.utterances)]]
-    targets = [tokenize_target(u.text or "", end, model.language_model) for u in batch.utterances]
+    own = list(zip(batch.utterances, batch.audios, prefixes.rows, strict=False))  # other clips are the cases'
+    read = [(u, audio) for u, audio, rows in own if len(rows) or model.language_model.prefix_ids]
+    if not read:
+        return torch.zeros((), device=model.device), 0
+    prompts: list[Prompt] = [(audio,) for _, audio in read]
+    targets = [tokenize_target(u.text or "", end, model.language_model) for u, _ in read]
     logits_NV = _target_logits(model, batch, prefixes, prompts, targets)
     ids = torch.tensor([token for target in targets for token in target], device=model.device)
     return F.cross_entropy(logits_NV.float(), ids, reduction="sum"), len(ids)

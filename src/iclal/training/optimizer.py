@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 import torch
 from pydantic import Field
@@ -13,13 +13,16 @@ from iclal.errors import SettingsError, TrainingError
 from iclal.settings import Settings
 from iclal.training.muon import Muon
 
+Rate: TypeAlias = Annotated[float, Field(ge=0)]
+Momentum: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+
 
 class OptimizerSettings(Settings):
     """How gradients become updates. The rate is a pure function of the step: warm-up, constant, linear to zero."""
 
     name: Literal["adamw", "muon"] = "adamw"
-    learning_rate: float | dict[str, float] = 1e-3  # one for all groups, or one a group: {encoder: .., connector: ..}
-    betas: tuple[float, float] = (0.9, 0.98)
+    learning_rate: Rate | dict[str, Rate] = 1e-3  # one for all groups, or one a group: {encoder: .., connector: ..}
+    betas: tuple[Momentum, Momentum] = (0.9, 0.98)
     eps: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)  # of matrices; vectors (biases, norms) never decay
     muon_momentum: float = Field(default=0.95, ge=0, lt=1)
@@ -117,7 +120,7 @@ class Optimizer:
 def _is_hidden(
     parameter: nn.Parameter, names: Mapping[int, str], embeddings: Iterable[int], settings: OptimizerSettings
 ) -> bool:
-    """Whether Muon takes this one: a matrix between hidden layers."""
+    """Whether Muon takes this one: a matrix, the output layer of `ctc` too, but no embeddings and no head."""
     name = names[id(parameter)]
     return parameter.ndim == 2 and id(parameter) not in embeddings and not any(e in name for e in settings.muon_except)
 

@@ -64,8 +64,8 @@ class EarsRecipe(Settings):
 
     about: str = ""  # what it is for, what it needs, what it reached
     language_model: str = BUNDLED  # or a folder
-    language_model_dtype: str = "float32"
-    encoder: str = BUNDLED  # or a folder
+    language_model_dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # as stored; the bundled one float32
+    encoder: str = BUNDLED  # or a folder of one, or of trained ears, or a bundled model's name
     encoder_layers: int | None = Field(default=None, gt=0)  # of which it lacks, come last and change nothing yet
     encoder_dropout: float | None = Field(default=None, ge=0, lt=1)  # hidden states, attention; None: as it was
     stored_dtype: Literal["float32", "bfloat16"] = "float32"  # of the ears' file; they are trained and used in float32
@@ -75,7 +75,7 @@ class EarsRecipe(Settings):
     objectives: Objectives = Objectives(alignment=1.0)
     template: Template = Template()
     transcription_instruction: str | None = None  # None: [audio; transcript], as the paper trains
-    window_seconds: float = Field(default=20.0, gt=0)
+    window_seconds: float = Field(default=20.0, ge=0.5)
     data: DataSettings = DataSettings()
     teacher: TeacherSettings = TeacherSettings()
     augment: Augment = QUIET

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,13 @@ from torch import Tensor
 
 from iclal.audio.cache import cache_folder, write_aside
 from iclal.data.prompt import Example, fill, read_transcript
+from iclal.errors import AudioError
 from iclal.model.inference import generate
 from iclal.model.layout import lay_out, tokenize
 from iclal.model.model import ICLAL
 from iclal.progress import Bar
+
+logger = logging.getLogger(__name__)
 
 LIKELY_TOKENS = 16  # of each distribution that are kept; the rest is below a thousandth for a trained model
 BATCH_SIZE = 16
@@ -88,4 +92,7 @@ def _write(path: Path, answers: Sequence[TeacherAnswer]) -> None:
         "likely_ids": torch.cat([answer.likely_ids for answer in answers]),
         "likely_probs": torch.cat([answer.likely_probs for answer in answers]),
     }
-    write_aside(path, save(tensors))
+    try:
+        write_aside(path, save(tensors))
+    except AudioError as error:
+        logger.warning("the teacher's answers are used, but not kept for another run: %s", error)

@@ -1,7 +1,7 @@
 """`fit`: one loop for everything that is trained. Language model, encoder and ears differ only in batch and loss.
 
 Data, schedule and order are functions of the step, and the generators are saved with the weights: so a run that was
-killed and resumed is, bit for bit, the run that was not.
+killed and resumed is, bit for bit, the run that was not (on a GPU as far as its sums are: CTC's are not).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class TrainSettings(Settings):
     micro_batches: int = Field(default=1, gt=0)  # batches a step; their gradients are summed
     optimizer: OptimizerSettings = OptimizerSettings()
     autocast: Literal["float32", "bfloat16"] = "float32"  # of the arithmetic; weights and state stay float32
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     threads: int | None = Field(default=None, gt=0)  # None leaves torch's choice
     log_every_steps: int = Field(default=10, gt=0)
     validate_every_steps: int = Field(default=500, gt=0)
@@ -140,7 +140,8 @@ def fit(
     with ExitStack() as stack:
         stack.callback(run.log.close)
         # Gradients of sharp posteriors are full of numbers too small for float32's full precision, which a processor
-        # multiplies up to forty times slower than others (docs/log.md). They are taken for zero.
+        # multiplies up to forty times slower than others (docs/log.md). This thread takes them for zero; others that
+        # torch has begun already do not.
         stack.callback(torch.set_flush_denormal, False)
         torch.set_flush_denormal(True)
         if settings.draw_ahead:
@@ -355,6 +356,8 @@ class _Run:
         for change in resume_run(self.folder, step, recipe, self.settings.seed, digests, accept_changes=accept_changes):
             say(f"changed: {change}")
         if folder is None or checkpoint is None:
+            for _, torn in list_checkpoints(self.checkpoints):  # or they would pass for newer ones than the next
+                remove_folder(torn)
             say(f"{self.folder} has no whole checkpoint: starting from the first step")
             return
         put_tensors(checkpoint.weights, self.tensors, folder)
