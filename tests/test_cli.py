@@ -22,6 +22,7 @@ from iclal import __version__, cli, cli_data, load, read_audio, terminal
 from iclal.data.manifest import read_manifest
 from iclal.errors import DataError
 from iclal.model.encoder import Encoder
+from iclal.training.recipe import recipe_names
 
 VERBS = {
     "transcribe": cli.transcribe,
@@ -107,6 +108,14 @@ def test_wrong_usage_is_one_line_and_status_2(line: str, message: str, verb: str
     assert done.status == 2 and not done.stdout
     assert message in done.error
     assert done.error.endswith(f"See: {' '.join(['iclal', *verb.split()])} --help")
+
+
+def test_the_help_of_train_names_the_recipes_and_where_the_keys_stand() -> None:
+    said = " ".join(iclal("train", "--help").stdout.replace("│", " ").split())
+    assert f"({', '.join(recipe_names())})" in said
+    for verb in ("train", "quickstart", "pretrain encoder", "pretrain language-model"):
+        said = " ".join(iclal(*verb.split(), "--help").stdout.replace("│", " ").split())
+        assert "every key stands in a run's recipe.yaml" in said
 
 
 # --- transcribe
@@ -241,13 +250,24 @@ def test_training_writes_a_model_that_the_other_verbs_take(encoder: Path, tmp_pa
     again = trained(tmp_path, encoder)
     assert again.status == 1
     assert f"error: {tmp_path / 'run'} already holds a run: go on with it by --resume" in again.stderr
-    assert trained(tmp_path, encoder, "--resume").stdout.splitlines() == [str(tmp_path / "run" / "model")]
+    resumed = trained(tmp_path, encoder, "--resume")
+    assert resumed.stdout.splitlines() == [str(tmp_path / "run" / "model")]
+    assert "no run in" not in resumed.stderr
+
+
+def test_a_run_to_be_resumed_that_is_not_there_is_begun_and_that_is_said(encoder: Path, tmp_path: Path) -> None:
+    done = trained(tmp_path, encoder, "--resume")
+    assert (done.status, done.stdout) == (0, f"{tmp_path / 'run' / 'model'}\n")
+    assert done.stderr.splitlines()[0] == f"note: no run in {tmp_path / 'run'}: starting a new one"
 
 
 def test_a_dry_run_estimates_and_writes_nothing(encoder: Path, tmp_path: Path) -> None:
     done = trained(tmp_path, encoder, "--dry-run", "--json")
     assert done.json["memory_mib"] > 0 and done.json["steps"] == 2
     assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")  # a run that is there is none of an estimate's business
+    assert trained(tmp_path, encoder, "--dry-run").status == 0
 
 
 def test_recordings_that_are_too_long_are_counted(encoder: Path, tmp_path: Path) -> None:
@@ -329,12 +349,12 @@ def test_the_doctor_names_everything_and_fails_where_something_needed_is_missing
     findings = done.json
     assert findings["iclal"] == __version__
     assert {"torch", "espeakng-loader", "devices", "bundled ears-ctc", "cache"} <= findings.keys()
-    assert done.status == any(value.startswith("MISSING") for value in findings.values())
+    assert done.status == any("MISSING" in value or ", needs " in value for value in findings.values())
     assert len(iclal("doctor").stdout.splitlines()) == len(findings)
     project = tomllib.loads((DATA.parent / "pyproject.toml").read_text())["project"]
     optional = project["optional-dependencies"]
     wanted = [*project["dependencies"], *(optional[name][0] for name in ("synth", "eval", "media", "data", "track"))]
-    assert {re.split("[<>=]", each)[0] for each in wanted} <= findings.keys()
+    assert {re.split("[<>=]", each)[0].lower().replace("_", "-") for each in wanted} <= findings.keys()
 
 
 # --- the program, as a process

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from program import DATA, digits, iclal
+from program import DATA, digits, iclal, run
 
 from iclal.data.corpora.digits import Options
 from iclal.data.manifest import read_manifest
@@ -34,6 +34,20 @@ def table(tmp_path: Path) -> Path:
 
 
 # --- prepare
+
+
+def test_the_help_of_prepare_names_every_corpus() -> None:
+    said = " ".join(iclal("prepare", "--help").stdout.split())
+    assert f"Corpora: {', '.join(sorted(CORPORA))}." in said
+
+
+@pytest.mark.parametrize("verb", ["", "prepare", "score", "train"])
+def test_help_loads_no_room_but_the_one_that_it_names_corpora_from(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # every import is a line on standard error
+    loaded = {line.rpartition("|")[2].strip() for line in run(*verb.split(), "--help").stderr.splitlines()}
+    assert "iclal.cli_data" in loaded
+    assert loaded.isdisjoint({"torch", "numpy", "soundfile", "iclal.training", "iclal.evaluation"})
+    assert ("iclal.data.prepare" in loaded) == (verb == "prepare")
 
 
 def test_prepare_writes_the_three_files_and_prints_their_account(tmp_path: Path) -> None:
@@ -65,6 +79,16 @@ def test_a_dash_in_an_options_name_stands_for_an_underscore(table: Path, tmp_pat
     columns = ("--id", "name", "--audio", "path", "--text", "sentence")
     iclal("prepare", "folder", table, tmp_path / "out", *columns, "--default-split", "dev")
     assert {u.split for u in read_manifest(tmp_path / "out/manifest.jsonl")} == {"dev"}
+
+
+def test_a_column_may_be_called_like_a_value_of_yaml(tmp_path: Path) -> None:
+    speech = DATA / "librispeech" / "audio" / "1089-134686-0037.flac"
+    (tmp_path / "table.csv").write_text(f"id,no,said #1,12\na,{speech},i remember,ann\n")
+    columns = ("--audio", "no", "--text", "said #1", "speaker=12", "--default-split", "null")
+    done = iclal("prepare", "folder", tmp_path / "table.csv", tmp_path / "out", *columns, "root=/", "--copy")
+    assert (done.status, done.stderr) == (0, "")
+    (found,) = read_manifest(tmp_path / "out/manifest.jsonl")
+    assert (found.text, found.speaker, found.split) == ("i remember", "ann", None)
 
 
 def test_what_was_dropped_decides_the_exit_status(table: Path, tmp_path: Path) -> None:
@@ -185,25 +209,58 @@ def test_sample_draws_a_count_or_hours(manifest: Path, tmp_path: Path) -> None:
     out = tmp_path / "few.jsonl"
     assert iclal("data", "sample", manifest, out, "--count", 5).stdout == f"{out}  5\n"
     assert sum(1 for _ in read_manifest(out)) == 5
-    given = iclal("data", "sample", manifest, out, "--count", 1, "--per", "speaker", "--json").json
+    again = ("data", "sample", manifest, out, "--overwrite")
+    given = iclal(*again, "--count", 1, "--per", "speaker", "--json").json
     assert given == [{"manifest": str(out), "utterances": 4}]
-    hours = iclal("data", "sample", manifest, out, "--hours", 1 / 3600, "--json").json[0]["utterances"]
+    hours = iclal(*again, "--hours", 1 / 3600, "--json").json[0]["utterances"]
     assert 0 < hours < 12
-    assert "either a count or hours" in iclal("data", "sample", manifest, out).error
-    assert iclal("data", "sample", manifest, out, "--count", 0).status == 2
-    assert (
-        "would replace the manifest it is drawn from" in iclal("data", "sample", manifest, manifest, "--count", 1).error
-    )
-    assert sum(1 for _ in read_manifest(manifest)) == 12
+    assert "either a count or hours" in iclal(*again).error
+    assert iclal(*again, "--count", 0).status == 2
 
 
-def test_merge_never_writes_over_what_is_there(manifest: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_there_is_replaced_only_when_that_is_asked_for(manifest: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for verb, file in {
+        ("split", manifest, out, "train=0.5", "test=0.5"): out / "test.jsonl",
+        ("sample", manifest, out / "few.jsonl", "--count", 1): out / "few.jsonl",
+        ("merge", out / "all.jsonl", manifest): out / "all.jsonl",
+    }.items():
+        file.write_text("of another\n")
+        refused = iclal("data", *verb)
+        assert refused.status == 2
+        message = f"{file} is there already: choose another name, or replace it by --overwrite"
+        assert refused.error.startswith(message)
+        assert [path.name for path in out.iterdir()] == [file.name] and file.read_text() == "of another\n"
+        assert iclal("data", *verb, "--overwrite").status == 0
+        assert all(read_manifest(file))
+        for path in out.iterdir():
+            path.unlink()
+
+
+def test_a_manifest_is_never_written_over_one_that_it_is_made_of(manifest: Path, tmp_path: Path) -> None:
+    before = manifest.read_bytes()
+    (tmp_path / "link.jsonl").symlink_to(manifest)
+    for verb in (
+        ("split", manifest, manifest.parent, f"{manifest.stem}=0.5", "test=0.5"),
+        ("sample", manifest, manifest, "--count", 1),
+        ("sample", manifest, tmp_path / "link.jsonl", "--count", 1),
+        ("merge", manifest, manifest),
+    ):
+        for asked in ((), ("--overwrite",)):
+            done = iclal("data", *verb, *asked)
+            assert done.status == 2 and "would replace a manifest that it is made of" in done.error
+    assert manifest.read_bytes() == before
+
+
+def test_merge_says_which_of_the_files_comes_first(manifest: Path, tmp_path: Path) -> None:
     other = digits(tmp_path / "other", speakers=("yweweler",))
     out = tmp_path / "all.jsonl"
     assert iclal("data", "merge", out, manifest, other, "--json").json == [{"manifest": str(out), "utterances": 15}]
     assert iclal("data", "check", out).status == 0
     done = iclal("data", "merge", manifest, other, tmp_path / "new.jsonl")
     assert done.status == 2 and f"{manifest} is there already" in done.error
+    assert done.error.endswith("the new one comes first: iclal data merge OUT MANIFEST...")
     assert "merge with --prefix" in iclal("data", "merge", tmp_path / "twice.jsonl", manifest, manifest).error
     assert iclal("data", "merge", tmp_path / "none.jsonl").status == 2
 
@@ -260,6 +317,23 @@ def test_costs_normalizer_task_and_format_are_passed_on(texts: tuple[Path, Path]
         path.write_text(json.dumps({"id": "a", field: "the red house"}) + "\n")
         given = iclal("score", path, path, "--task", task, "--json").json
         assert given[metric] == pytest.approx(1.0) and given["task"] == task
+
+
+@pytest.mark.parametrize("task", ["answers", "summary"])
+def test_costs_are_refused_where_no_words_are_counted(task: str, tmp_path: Path) -> None:
+    path = tmp_path / "said.jsonl"
+    path.write_text(json.dumps({"id": "a", {"answers": "answer"}.get(task, task): "the red house"}) + "\n")
+    done = iclal("score", path, path, "--task", task, "--costs", "sclite")
+    assert done.status == 2
+    assert done.error == f"--costs sclite counts the words of transcripts: leave it out with --task {task}"
+
+
+def test_the_help_of_score_says_what_everything_is() -> None:
+    said = iclal("score", "--help").stdout
+    for name in ("REFERENCE", "HYPOTHESIS", "--normalizer", "--costs", "--task", "--format"):
+        (line,) = (line for line in said.splitlines() if line.strip("│* ").startswith(f"{name} "))
+        text = line.replace(name, "").replace("CHOICE", "").strip("│* ")
+        assert text and not text.startswith("["), line
 
 
 def test_texts_that_cannot_be_scored_are_one_line(texts: tuple[Path, Path], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter, validators
 
 import iclal
-from iclal.cli_data import data_app, prepare, score, world
+from iclal.cli_data import corpora, data_app, prepare, score, world
 from iclal.errors import IclalError, SettingsError
 from iclal.terminal import (
     Flag,
@@ -42,8 +42,14 @@ LanguageModelFolder = Annotated[
     Path | None, Parameter(help="Where the model's own language model lies now, if it was moved.")
 ]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1 or mps.")]
-Resume = Annotated[bool, Flag, Parameter(help="Go on with the run in --out.")]
+_KEYS = "every key stands in a run's recipe.yaml, and an unknown one names those that are near"
+Resume = Annotated[bool, Flag, Parameter(help="Go on with the run in --out; if there is none, begin one.")]
 AcceptChanges = Annotated[bool, Flag, Parameter(help="Resume although recipe or data changed.")]
+
+
+def _recipes() -> str:
+    """The package's recipes; `iclal.training.recipe` lists them too, but its import takes seconds."""
+    return ", ".join(sorted(path.stem for path in (Path(iclal.__file__).parent / "recipes").glob("*.yaml")))
 
 
 @Parameter(name="*")
@@ -72,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     make_quiet(debug)
     status = 0
     try:
-        status = _app()([argument for argument in arguments if argument != "--debug"])
+        status = _app(arguments)([argument for argument in arguments if argument != "--debug"])
         sys.stdout.flush()  # a full disk shows itself here, not at exit
     except BrokenPipeError:  # `iclal ... | head`: the reader has seen enough
         drop_output()
@@ -228,9 +234,9 @@ def _prompt(
 
 
 def train(
-    recipe: Annotated[str, Parameter(help="A recipe of the package, or a YAML file.")],
+    recipe: Annotated[str, Parameter(help=f"A recipe of the package ({_recipes()}), or a YAML file.")],
     /,
-    *overrides: Annotated[str, Parameter(help="key=value, laid on top of the recipe.")],
+    *overrides: Annotated[str, Parameter(help=f"key=value, laid on top of the recipe; {_KEYS}.")],
     out: Annotated[Path, Parameter(help="The run folder.")] = Path("runs/train"),
     resume: Resume = False,
     accept_changes: AcceptChanges = False,
@@ -244,13 +250,16 @@ def train(
     Examples:
         iclal train own language_model=./opt data.train=mine.jsonl --out runs/mine
         iclal train own language_model=./opt data.train=mine.jsonl --dry-run
-        iclal train linear train.steps=2000 --out runs/linear --resume
+        iclal train own data.train=mine.jsonl train.steps=900 --out runs/own --resume
     """
     from iclal.experiments.training import speech_for
     from iclal.training.ears import estimate_ears, train_ears
     from iclal.training.recipe import read_recipe
+    from iclal.training.run_folder import check_run_folder
 
     settings = read_recipe(recipe, overrides)
+    if not dry_run:
+        check_run_folder(out, resume)
     speech = speech_for(settings)
     if dry_run:
         estimate = estimate_ears(settings, speech)
@@ -336,7 +345,7 @@ def _report_names(models: Sequence[str]) -> dict[str, str]:
 
 
 def quickstart(
-    *overrides: Annotated[str, Parameter(help="key=value, laid on top of both recipes.")],
+    *overrides: Annotated[str, Parameter(help=f"key=value, laid on top of both recipes; {_KEYS}.")],
     out: Annotated[Path, Parameter(help="Where everything is written.")] = Path("runs/quickstart"),
     queries: Annotated[
         int | None, Parameter(help="Queries a cell; default: 208.", validator=validators.Number(gte=1))
@@ -366,7 +375,7 @@ def quickstart(
 
 
 def pretrain_language_model(
-    *overrides: Annotated[str, Parameter(help="key=value, laid on top of the recipe.")],
+    *overrides: Annotated[str, Parameter(help=f"key=value, laid on top of the recipe; {_KEYS}.")],
     out: Annotated[Path, Parameter(help="The run folder; the model is in OUT/model.")] = Path("runs/language-model"),
     resume: Resume = False,
     accept_changes: AcceptChanges = False,
@@ -387,7 +396,7 @@ def pretrain_language_model(
 
 
 def pretrain_encoder(
-    *overrides: Annotated[str, Parameter(help="key=value, laid on top of the recipe.")],
+    *overrides: Annotated[str, Parameter(help=f"key=value, laid on top of the recipe; {_KEYS}.")],
     out: Annotated[Path, Parameter(help="The run folder; the model is in OUT/model.")] = Path("runs/encoder"),
     resume: Resume = False,
     accept_changes: AcceptChanges = False,
@@ -411,7 +420,7 @@ def pretrain_encoder(
 def doctor(*, json: Json = False) -> int:
     """Say what is installed and what is missing, with the line that installs it; devices; the size of the cache.
 
-    Exit status 1 when something needed is missing.
+    Exit status 1 when something needed is missing, or there in a version that the package does not take.
 
     Examples:
         iclal doctor
@@ -419,13 +428,13 @@ def doctor(*, json: Json = False) -> int:
     """
     from iclal.experiments.doctor import examine
 
-    findings = examine()
+    findings, whole = examine()
     if json:
         print_json(findings)
     else:
         width = max(map(len, findings))
         print("\n".join(f"{name:<{width}}  {value}" for name, value in findings.items()))
-    return 1 if any(value.startswith("MISSING") for value in findings.values()) else 0
+    return 0 if whole else 1
 
 
 def _print_report(path: Path, json: bool) -> int:
@@ -455,8 +464,8 @@ def _print_pretrained(folder: Path, json: bool) -> int:
     return 130 if reached.get("finish_reason") == "interrupted" else 0
 
 
-def _app() -> App:
-    """`iclal` with its verbs. Errors are raised, for `main` to say them."""
+def _app(arguments: Sequence[str]) -> App:
+    """`iclal` with its verbs, for a command line. Errors are raised, for `main` to say them."""
     app = App(
         name="iclal",
         version=iclal.__version__,
@@ -468,6 +477,8 @@ def _app() -> App:
     )
     for verb in (transcribe, ask, train, evaluate, score, prepare, world, quickstart, doctor):
         add_verb(app, verb)
+    if "prepare" in arguments:  # whose corpora take too long to be named in every help
+        app["prepare"].help_epilogue = f"{corpora()}\n\n{app['prepare'].help_epilogue}"
     app.command(data_app())
     pretrain = App(name="pretrain", help="Train the small models that everything else here stands on.")
     add_verb(pretrain, pretrain_language_model, "language-model")

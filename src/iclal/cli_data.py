@@ -13,15 +13,16 @@ from iclal.errors import SettingsError
 from iclal.terminal import Flag, Json, add_verb, print_json, print_table, writing
 
 AtLeastOne = Parameter(validator=validators.Number(gte=1))
+Overwrite = Annotated[bool, Flag, Parameter(help="Replace a file that is there already.")]
 Seed = Annotated[int, Parameter(help="The same seed draws the same.")]
 
 
 def prepare(
-    corpus: Annotated[str, Parameter(help="Its name; an unknown one lists them all.")],
+    corpus: Annotated[str, Parameter(help="One of those that are named below.")],
     source: Annotated[Path, Parameter(help="The corpus as it was fetched.")],
     out: Annotated[Path, Parameter(help="Folder for what is written.")],
     /,
-    *options: Annotated[str, Parameter(help="Options of the corpus, key=value.")],
+    *options: Annotated[str, Parameter(help="Options of the corpus, key=value; an unknown one names those near.")],
     workers: Annotated[int, AtLeastOne, Parameter(help="Threads that look at recordings.")] = 2,
     copy: Annotated[bool, Flag, Parameter(help="Bring the recordings along into OUT/audio.")] = False,
     synthesise: Annotated[bool, Flag, Parameter(help="Make speech where there is only text.")] = False,
@@ -56,6 +57,13 @@ def prepare(
     return summary.exit_status(allow_dropped)
 
 
+def corpora() -> str:
+    """What `prepare --help` says of the corpora."""
+    from iclal.data.prepare import CORPORA
+
+    return f"Corpora: {', '.join(sorted(CORPORA))}."
+
+
 def world(
     out: Path,
     /,
@@ -85,13 +93,18 @@ def world(
 
 
 def score(
-    reference: Path,
-    hypothesis: Path,
+    reference: Annotated[Path, Parameter(help="What is right.")],
+    hypothesis: Annotated[Path, Parameter(help="What was recognised, of the same ids or line by line.")],
     /,
     *,
-    normalizer: Literal["none", "librispeech", "whisper"] = "none",
-    costs: Annotated[Literal["unit", "sclite"], Parameter(help="unit: jiwer's counts; sclite: NIST's.")] = "unit",
-    task: Literal["transcript", "answers", "summary"] = "transcript",
+    normalizer: Annotated[
+        Literal["none", "librispeech", "whisper"],
+        Parameter(help="What is done to both texts first, as papers on LibriSpeech or Whisper do it."),
+    ] = "none",
+    costs: Annotated[
+        Literal["unit", "sclite"], Parameter(help="Of transcripts. unit: jiwer's counts; sclite: NIST's.")
+    ] = "unit",
+    task: Annotated[Literal["transcript", "answers", "summary"], Parameter(help="What the texts are.")] = "transcript",
     format: Annotated[
         Literal["auto", "kaldi", "trn", "tsv", "jsonl", "lines"], Parameter(help="How both files are read.")
     ] = "auto",
@@ -110,6 +123,8 @@ def score(
     """
     from iclal.evaluation.score import render, score_files
 
+    if costs != "unit" and task != "transcript":
+        raise SettingsError(f"--costs {costs} counts the words of transcripts: leave it out with --task {task}")
     result = score_files(reference, hypothesis, normalizer=normalizer, costs=costs, task=task, format=format)
     if json:
         print_json(result.to_json(by_utterance=by_utterance))
@@ -184,6 +199,7 @@ def split(
     *shares: Annotated[str, Parameter(help="NAME=SHARE, which sum to 1.")],
     by: Annotated[Literal["speaker", "text", "id"], Parameter(help="What stays together.")] = "speaker",
     seed: Seed = 0,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> int:
     """Divide a manifest into OUT/NAME.jsonl for each NAME=SHARE, whole speakers together.
@@ -194,8 +210,10 @@ def split(
     """
     from iclal.data.tools import split as run
 
+    fractions = _shares(shares)
+    _refuse_to_overwrite([out / f"{name}.jsonl" for name in fractions], [manifest], overwrite)
     with writing(out):
-        counts = run(manifest, out, _shares(shares), by=by, seed=seed)
+        counts = run(manifest, out, fractions, by=by, seed=seed)
     _print_written({out / f"{name}.jsonl": count for name, count in counts.items()}, json)
     return 0
 
@@ -209,6 +227,7 @@ def sample(
     hours: Annotated[float | None, Parameter(validator=validators.Number(gt=0))] = None,
     per: Annotated[Literal["speaker", "split", "label"] | None, Parameter(help="That much of each.")] = None,
     seed: Seed = 0,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> int:
     """Draw utterances into a new manifest OUT: --count of them, or --hours.
@@ -219,7 +238,7 @@ def sample(
     """
     from iclal.data.tools import sample as run
 
-    _refuse_to_overwrite(out, [manifest])
+    _refuse_to_overwrite([out], [manifest], overwrite)
     with writing(out):
         _print_written({out: run(manifest, out, count=count, hours=hours, per=per, seed=seed)}, json)
     return 0
@@ -231,9 +250,10 @@ def merge(
     /,
     *,
     prefix: Annotated[bool, Flag, Parameter(help="Put each manifest's folder in front of its ids.")] = False,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> int:
-    """Lay manifests one after another into OUT, which must not be there yet.
+    """Lay manifests one after another into OUT.
 
     Examples:
         iclal data merge all.jsonl one.jsonl two.jsonl
@@ -241,8 +261,7 @@ def merge(
     """
     from iclal.data.tools import merge as run
 
-    if out.exists():
-        raise SettingsError(f"{out} is there already; the new manifest comes first: iclal data merge OUT MANIFEST...")
+    _refuse_to_overwrite([out], manifests, overwrite, "; the new one comes first: iclal data merge OUT MANIFEST...")
     with writing(out):
         _print_written({out: run(list(manifests), out, prefix=prefix)}, json)
     return 0
@@ -265,11 +284,17 @@ def _shares(texts: Sequence[str]) -> dict[str, float]:
     return shares
 
 
-def _refuse_to_overwrite(out: Path, manifests: Sequence[Path]) -> None:
-    """A manifest is not written over one it is made of."""
-    for manifest in manifests:
-        if out.exists() and manifest.exists() and out.samefile(manifest):
-            raise SettingsError(f"{out} would replace the manifest it is drawn from; choose another name")
+def _refuse_to_overwrite(outs: Sequence[Path], sources: Sequence[Path], overwrite: bool, hint: str = "") -> None:
+    """A manifest is not written over another unless that is asked for, and never over one that it is made of.
+
+    Raises:
+        SettingsError: which file is there; with the `hint` behind it.
+    """
+    for out in filter(Path.exists, outs):
+        if any(source.exists() and out.samefile(source) for source in sources):
+            raise SettingsError(f"{out} would replace a manifest that it is made of: choose another name{hint}")
+        if not overwrite:
+            raise SettingsError(f"{out} is there already: choose another name, or replace it by --overwrite{hint}")
 
 
 def _print_written(counts: dict[Path, int], json: bool) -> None:

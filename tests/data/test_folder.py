@@ -110,6 +110,8 @@ def test_rows_that_are_wrong_are_told_with_their_line(tmp_path: Path) -> None:
         {"id": 7, "text": 12, "start_seconds": "1.5", "duration_seconds": 2},
         {"label": "dog", "questions": [{"id": "q", "question": "who", "answers": ["me", "I"]}]},
         {"text": "x", "questions": ["who"]},
+        {"text": "x", "questions": [{"id": "q", "question": "who", "answers": "me"}]},
+        {"text": "x", "questions": [{"id": "q", "question": "who", "answers": []}]},
         3,
     ]
     table = tmp_path / "t.jsonl"
@@ -122,8 +124,10 @@ def test_rows_that_are_wrong_are_told_with_their_line(tmp_path: Path) -> None:
         (5, "wrong-type"),
         (6, "wrong-type"),
         (9, "wrong-type"),
-        (10, "broken-json"),
-        (11, "broken-json"),
+        (10, "wrong-type"),
+        (11, "wrong-type"),
+        (12, "broken-json"),
+        (13, "broken-json"),
     ]
     good, span, asked = (one.utterance for one in candidates)
     assert (good.id, good.extra) == ("a", {"take": 3}) and good.audio is None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from program import full_disk, iclal
 
 from iclal.audio.reading import read_audio
 from iclal.data.corpora.reader import Candidate, Place, Problem, locate, read_csv, read_jsonl, read_lines, walk
@@ -37,6 +39,31 @@ def test_several_recordings_are_joined_in_order_sample_for_sample(tmp_path: Path
     assert isinstance(other, Utterance) and other.audio != found.audio
 
 
+def test_a_full_disk_under_a_joined_recording_is_no_damaged_recording(tmp_path: Path) -> None:
+    recordings = Recordings(tmp_path / "out", SPEECH[0].parent)
+    with full_disk(30_000), pytest.raises(OSError, match="File too large"):
+        recordings.finish(candidate(SPEECH[0], SPEECH[1]))
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert isinstance(recordings.finish(candidate(SPEECH[0], SPEECH[1])), Utterance)
+
+
+def test_a_full_disk_under_synthesised_speech_is_said_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    texts = ("hm", "a longer text that will not fit into so small a file as there is room for", "yes")
+    lines = [json.dumps({"id": f"u{number}", "text": text}) + "\n" for number, text in enumerate(texts)]
+    (tmp_path / "table.jsonl").write_text("".join(lines))
+    command = ("prepare", "folder", tmp_path / "table.jsonl", tmp_path / "out", "--synthesise", "--workers", 1)
+    with full_disk(30_000):
+        done = iclal(*command)
+    assert done.status == 1
+    assert done.error.startswith("the disk is full (File too large) after 0 utterances")
+    assert "free space and give the same command again, it goes on from there" in done.error
+    made = [path for path in (tmp_path / "out" / "audio").rglob("*") if path.is_file()]
+    assert [path.suffix for path in made] == [".flac"]  # the one that fits, and nothing half
+    before = made[0].stat().st_mtime_ns
+    assert iclal(*command, "--json").json["kept"] == 3
+    assert made[0].stat().st_mtime_ns == before
+
+
 def test_missing_part_drops_the_whole_and_names_the_part(tmp_path: Path) -> None:
     found = Recordings(tmp_path, tmp_path).finish(candidate(SPEECH[0], tmp_path / "3_2.wav"))
     assert isinstance(found, Problem) and found.reason == "missing-audio" and "3_2.wav" in found.detail
@@ -53,6 +80,13 @@ def test_truncated_wav_is_told_apart(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
     (tmp_path / "a.wav").write_bytes((tmp_path / "a.wav").read_bytes()[:9_000])
     found = Recordings(tmp_path, tmp_path).finish(candidate(tmp_path / "a.wav"))
+    assert isinstance(found, Problem) and found.reason == "truncated-audio"
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.FLAC", "a.sound"])
+def test_truncated_flac_is_told_apart_whatever_its_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(SPEECH[0].read_bytes()[:-2_000])
+    found = Recordings(tmp_path, tmp_path).finish(candidate(tmp_path / name))
     assert isinstance(found, Problem) and found.reason == "truncated-audio"
 
 

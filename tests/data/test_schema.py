@@ -124,6 +124,8 @@ def test_each_planted_fault_is_found_at_its_line(speech: list[dict[str, Any]], t
     (tmp_path / "audio" / "text.flac").write_text("no audio")
     (tmp_path / "audio" / "empty.flac").write_bytes(b"")
     one = speech[0]
+    whole = (tmp_path / one["audio"]).read_bytes()
+    (tmp_path / "audio" / "cut.flac").write_bytes(whole[: len(whole) * 9 // 10])
     lines: list[Any] = [
         *speech[:3],
         '{"id": "broken"',
@@ -140,6 +142,7 @@ def test_each_planted_fault_is_found_at_its_line(speech: list[dict[str, Any]], t
         {"id": "html", "text": "hello <br> world"},
         {"id": "loop", "text": "no no no no no no"},
         one | {"id": "leak", "split": "test"},
+        one | {"id": "torn", "audio": "audio/cut.flac", "text": "ITS END IS NOT THERE ANY MORE"},
     ]  # fmt: skip
     report = check_manifest(save(tmp_path, lines))
     found = {(problem.place.line, problem.reason) for problem in report.problems}
@@ -158,9 +161,11 @@ def test_each_planted_fault_is_found_at_its_line(speech: list[dict[str, Any]], t
         (16, "absurd-text"),
         (17, "speaker-in-two-splits"),
         (17, "text-in-two-splits"),
+        (18, "unreadable-audio"),
     }
-    assert not report.ok and sum(report.errors.values()) == 8 and sum(report.warnings.values()) == 6
+    assert not report.ok and sum(report.errors.values()) == 9 and sum(report.warnings.values()) == 6
     text = "\n".join(report.lines())
+    assert f"cut.flac: truncated, its header claims {one['duration_seconds']:.3f} s" in text
     assert "manifest.jsonl:5: schema: id: expected non-empty string, found number 7" in text
     assert f"duration_seconds is {one['duration_seconds'] + 0.5}, the header of {one['audio']} says" in text
 

@@ -161,8 +161,8 @@ def began(out: Path, recipe: LanguageModelRecipe) -> Path:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("layers=2", "layers: Input should be greater than or equal to 3 (found 2)"),
-        ("start_share=1", "start_share: Input should be less than 1 (found 1)"),
+        ("layers=2", "layers: Input should be greater than or equal to 3 (found 2 in 'layers=2')"),
+        ("start_share=1", "start_share: Input should be less than 1 (found 1 in 'start_share=1')"),
         ("train.step=3", "train.step: unknown key; near names: train.steps"),
     ],
 )

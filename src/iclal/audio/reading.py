@@ -54,6 +54,8 @@ class Audio:
             raise AudioError(
                 f"Audio holds float32 [samples] at 16 kHz, found {found}; use read_audio(array, sample_rate=)"
             )
+        if not np.isfinite(self.samples).all():
+            raise AudioError(f"{self.source or 'Audio'}: some samples are NaN or infinite")
 
     @property
     def num_samples(self) -> int:
@@ -133,7 +135,10 @@ def read_audio(
 
 
 def header(path: str | Path) -> Header:
-    """What a file says of itself, from its header alone. Raises AudioError, also for a truncated file."""
+    """What a file says of itself, without decoding it. Raises AudioError, also for a truncated file.
+
+    MP3 and CAF do not tell that they are cut: `read_audio` finds it.
+    """
     name = str(path)
     if not _check_path(Path(path)):
         raise AudioError(f"{name}: empty, 0 bytes")
@@ -145,6 +150,7 @@ def header(path: str | Path) -> Header:
     with _open_sound(path, name) as sound:
         _check_rate(sound.samplerate, name)
         _check_length_known(sound, name)
+        _check_ends(sound, name)
         return Header(sound.samplerate, sound.channels, sound.frames, sound.format, sound.subtype)
 
 
@@ -279,6 +285,16 @@ def _check_length_known(sound: soundfile.SoundFile, name: str) -> None:
     """A FLAC stream that was never finished states no length, and soundfile cannot find its end."""
     if sound.frames >= 1 << 62:
         raise AudioError(f"{name}: its header does not say how long it is; decode it to WAV with another program")
+
+
+def _check_ends(sound: soundfile.SoundFile, name: str) -> None:
+    """Refuse a cut FLAC file: nothing in its header tells, but a seek to its end fails."""
+    if sound.format == "FLAC" and sound.frames:
+        try:
+            sound.seek(sound.frames - 1)
+        except soundfile.LibsndfileError as error:
+            seconds = sound.frames / sound.samplerate
+            raise AudioError(f"{name}: truncated, its header claims {seconds:.3f} s; get a whole copy") from error
 
 
 def _check_seconds(seconds: float, limits: Limits, name: str) -> None:

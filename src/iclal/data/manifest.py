@@ -67,13 +67,41 @@ class Utterance:
 
     @classmethod
     def from_json(cls, values: dict[str, Any], root: Path = Path()) -> Utterance:
-        """An utterance from a manifest line (`iclal.data.schema` checks more). Raises TypeError for a wrong type."""
+        """An utterance from a manifest line (`iclal.data.schema` checks more).
+
+        Raises:
+            TypeError: a field of a wrong type, with its value; no id, or an unknown field.
+        """
+        if values.get("id", "") is None:
+            raise TypeError("id is None: every line needs one of its own")
         for names, type in ((_TEXTS, str), (_NUMBERS, (int, float))):
             for name in names:
                 if name in values and not (values[name] is None or isinstance(values[name], type)):
                     raise TypeError(f"{name} is {values[name]!r}, which is no {'text' if type is str else 'number'}")
-        questions = tuple(Question(q["id"], q["question"], tuple(q["answers"])) for q in values.get("questions", ()))
-        return cls(**(values | {"questions": questions, "root": root}))
+        for name in ("facts", "extra"):
+            if not isinstance(values.get(name, {}), dict):
+                raise TypeError(f"{name} is {values[name]!r}, which is no object")
+        if not all(isinstance(value, str) for value in values.get("facts", {}).values()):
+            raise TypeError(f"facts is {values['facts']!r}, which does not hold texts alone")
+        questions = values.get("questions", [])
+        if not isinstance(questions, list):
+            raise TypeError(f"questions is {questions!r}, which is no list")
+        asked = tuple(_question(number, question) for number, question in enumerate(questions))
+        return cls(**(values | {"questions": asked, "root": root}))
+
+
+def _question(number: int, values: Any) -> Question:
+    """A question of a manifest line. Raises TypeError, with the value, for what is none that can be answered."""
+    place = f"questions.{number}"
+    if not isinstance(values, dict):
+        raise TypeError(f"{place} is {values!r}, which is no object")
+    for name in ("id", "question"):
+        if not isinstance(values.get(name), str):
+            raise TypeError(f"{place}.{name} is {values.get(name)!r}, which is no text")
+    answers = values.get("answers")
+    if not (isinstance(answers, list) and answers and all(isinstance(answer, str) for answer in answers)):
+        raise TypeError(f"{place}.answers is {answers!r}, which is no list of texts with at least one")
+    return Question(values["id"], values["question"], tuple(answers))
 
 
 def write_manifest(path: Path, utterances: Iterable[Utterance]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import shutil
 import threading
@@ -106,7 +107,7 @@ class Recordings:
             if not status.st_size:
                 return place.problem("empty-audio", f"{path} has no bytes", FETCH, seconds=seconds)
             try:
-                found = _flac_header(path) if path.suffix == ".flac" else header(path)
+                found = header(path)
             except AudioError as error:
                 # how every reader of a container says that it ends before its header does
                 reason = "truncated-audio" if ": truncated" in str(error) else "unreadable-audio"
@@ -163,11 +164,9 @@ class Recordings:
         joined = self.out / "audio" / "joined" / f"{_digest(*states)}.flac"
         if joined.is_file():
             return joined
+        flac = io.BytesIO()  # libsndfile would call a full disk a damaged file
         try:
-            with (
-                _aside(joined) as partial,
-                soundfile.SoundFile(partial, "w", sample_rate_hz, 1, "PCM_16", format="FLAC") as target,
-            ):
+            with soundfile.SoundFile(flac, "w", sample_rate_hz, 1, "PCM_16", format="FLAC") as target:
                 for path in candidate.recordings:
                     with soundfile.SoundFile(path) as part:
                         for block in part.blocks(1 << 16, dtype="float32", always_2d=True):
@@ -176,14 +175,15 @@ class Recordings:
         except soundfile.LibsndfileError as error:
             place = candidate.place.named(candidate.utterance.id)
             return place.problem("unreadable-audio", f"joining failed: {error}", "fetch the recordings anew")
+        with _aside(joined) as partial:
+            partial.write_bytes(flac.getvalue())
         return joined
 
     def _speak(self, candidate: Candidate) -> Utterance | Problem:
         """The utterance with synthesised speech; the same words by the same speakers are spoken once."""
         import numpy
-        import soundfile
 
-        from iclal.audio.reading import header, to_int16
+        from iclal.audio.reading import encode, header
 
         utterance = candidate.utterance
         spoken = candidate.spoken or ((utterance.speaker or "", utterance.text or ""),)
@@ -199,7 +199,7 @@ class Recordings:
                 self._thread.espeak = None  # it may have ended; the next text gets a new one
                 return place.problem("cannot-speak", str(error), "repair the text")
             with _aside(path) as partial:
-                soundfile.write(partial, to_int16(numpy.concatenate(parts)), 16_000, "PCM_16", format="FLAC")
+                partial.write_bytes(encode(numpy.concatenate(parts), "FLAC"))
         return dataclasses.replace(
             utterance,
             audio=self.name(path),
@@ -220,30 +220,6 @@ class Recordings:
         # a speaker's own rate and pitch, so that two with the same accent still differ
         voice = Voice(accent, variant, rate_wpm=140 + number // 5 % 50, pitch=30 + number // 250 % 40)
         return self._thread.espeak.speak(voice, text).samples
-
-
-def _flac_header(path: Path) -> Header:
-    """The header of a FLAC file. Raises AudioError, for a truncated file too.
-
-    Nothing in a FLAC header tells that the file is cut; seeking to its end does, and one opening must do for both:
-    it is most of what a look at a recording costs.
-    """
-    import soundfile
-
-    from iclal.audio.reading import Header
-
-    try:
-        with soundfile.SoundFile(path) as sound:
-            found = Header(sound.samplerate, sound.channels, sound.frames, sound.format, sound.subtype)
-            if found.num_frames and found.format == "FLAC":
-                try:
-                    sound.seek(found.num_frames - 1)
-                except soundfile.LibsndfileError as error:
-                    claim = f"{path}: truncated, the header claims {found.duration_seconds:.3f} s"
-                    raise AudioError(claim) from error
-            return found
-    except soundfile.LibsndfileError as error:
-        raise AudioError(f"{path}: no recording that can be read ({error.error_string.rstrip('.')})") from error
 
 
 def _digest(*parts: str) -> str:

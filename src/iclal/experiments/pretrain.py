@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from iclal.experiments import encoder, language_model
 from iclal.experiments.listening import check_data
 from iclal.settings import Settings
+from iclal.training.run_folder import check_run_folder
 from iclal.training.train import FitResult
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -24,6 +25,7 @@ def pretrain_language_model(
         SettingsError, TrainingError: as `iclal.training.train.fit`; `accept_changes` goes on with a changed recipe.
     """
     recipe = _recipe(language_model.LanguageModelRecipe, out, overrides, resume)
+    check_run_folder(out, resume)
     result = language_model.pretrain(recipe, out, resume=resume, accept_changes=accept_changes)
     language_model.export(recipe, result.checkpoint, out / "model")
     whole = result.finish_reason != "interrupted"  # whoever pressed Ctrl-C does not wait for minutes of measuring
@@ -42,6 +44,7 @@ def pretrain_encoder(
         SettingsError, TrainingError: as `iclal.training.train.fit`; `accept_changes` goes on with a changed recipe.
     """
     recipe = _recipe(encoder.EncoderRecipe, out, overrides, resume)
+    check_run_folder(out, resume)
     check_data(recipe.data, "give its place (data=FOLDER)")
     result = encoder.pretrain(recipe, out, resume=resume, accept_changes=accept_changes)
     encoder.export(recipe, result.checkpoint, out / "model")

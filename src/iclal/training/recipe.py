@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from iclal.audio.augment import Augment
 from iclal.data.prompt import Template
@@ -87,6 +87,11 @@ class EarsRecipe(Settings):
     train: TrainSettings = TrainSettings(
         steps=1000, optimizer=OptimizerSettings(learning_rate={"encoder": 3e-4, "connector": 3e-3})
     )
+
+    @field_validator("language_model", "encoder")
+    @classmethod
+    def _at_home(cls, place: str) -> str:
+        return str(Path(place).expanduser()) if place.startswith("~") else place
 
     @model_validator(mode="after")
     def _instructed(self) -> EarsRecipe:

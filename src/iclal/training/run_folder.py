@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import datetime
 import json
+import logging
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,6 +28,31 @@ from iclal.training.checkpoint import disk_errors, replace_file
 FREE_KEYS = {"max_minutes", "save_every_steps", "save_every_minutes", "keep_checkpoints", "draw_ahead", "tensorboard"}
 _PACKAGES = ("iclal", "torch", "transformers", "numpy", "safetensors", "soundfile")
 
+logger = logging.getLogger(__name__)
+
+
+def check_run_folder(folder: Path, resume: bool) -> None:
+    """Refuse a folder that a run cannot begin or go on in: asked before what takes minutes. Leaves nothing there.
+
+    Where there is no run to resume it says that a new one begins.
+
+    Raises:
+        TrainingError: there is a run in it and `resume` is not set, or it cannot be written.
+    """
+    try:
+        holds_run = (folder / "run.json").exists()
+        if holds_run and not resume:
+            raise TrainingError(f"{folder} already holds a run: go on with it by --resume, or choose another folder")
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        with tempfile.TemporaryFile(dir=there):  # tried, as permissions alone do not tell of a read-only disk
+            pass
+    except OSError as error:
+        raise TrainingError(
+            f"cannot write a run to {folder}: {error.strerror}; choose another folder, or make this one writable"
+        ) from error
+    if resume and not holds_run:
+        logger.warning("no run in %s: starting a new one", folder)
+
 
 def start_run(folder: Path, recipe: Settings, seed: int, digests: Mapping[str, str]) -> None:
     """Lay out a new run folder.
@@ -33,8 +60,7 @@ def start_run(folder: Path, recipe: Settings, seed: int, digests: Mapping[str, s
     Raises:
         TrainingError: there is a run in it already, or it cannot be written.
     """
-    if (folder / "run.json").exists():
-        raise TrainingError(f"{folder} already holds a run: go on with it by --resume, or choose another folder")
+    check_run_folder(folder, resume=False)
     with disk_errors(folder, "start a run"):
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         replace_file(folder / "recipe.yaml", recipe.to_yaml().encode())
@@ -112,18 +138,24 @@ def _version(package: str) -> str | None:
 
 
 def commit() -> str | None:
-    """The commit of the source tree this package runs from, with `+` if it has changes; None outside of git."""
-    here = Path(__file__).parent
+    """The commit of the source tree this package runs from, with `+` if it has changes; None outside of git.
+
+    None, too, for a package that is installed inside another project's checkout: that commit is not its own.
+    """
+    file = Path(__file__)
     try:
-        head = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True, timeout=10
-        )
-        dirty = subprocess.run(
-            ["git", "status", "--porcelain", "--", "."], cwd=here, capture_output=True, text=True, timeout=10
-        )
+        _git("ls-files", "--error-unmatch", "--", file.name, folder=file.parent)
+        head = _git("rev-parse", "HEAD", folder=file.parent)
+        changes = _git("status", "--porcelain", "--", ".", folder=file.parent)
     except (OSError, subprocess.SubprocessError):
         return None
-    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+    return head + ("+" if changes else "")
+
+
+def _git(*arguments: str, folder: Path) -> str:
+    """What git says in a folder. Raises OSError without git, SubprocessError when it refuses."""
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 
 def _differences(before: Any, now: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

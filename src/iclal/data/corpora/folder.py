@@ -210,9 +210,12 @@ def _number(value: Any) -> float | None:
 def _questions(values: Any) -> tuple[Question, ...] | None:
     """Questions as a manifest writes them, or None where they are something else."""
     try:
-        found = tuple(Question(one["id"], one["question"], tuple(one["answers"])) for one in values or ())
+        given = [(one["id"], one["question"], one["answers"]) for one in values or ()]
     except (TypeError, KeyError):
         return None
+    if not all(isinstance(answers, list) and answers for _, _, answers in given):
+        return None
+    found = tuple(Question(id, question, tuple(answers)) for id, question, answers in given)
     flat = [text for one in found for text in (one.id, one.question, *one.answers)]
     return found if all(isinstance(text, str) for text in flat) else None
 
