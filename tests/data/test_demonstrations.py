@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from iclal.data import demonstrations
 from iclal.data.demonstrations import draw, query, seeded
 from iclal.data.manifest import Utterance
 from iclal.data.tasks import labels, transcript
@@ -63,5 +64,35 @@ def test_queries_ask_for_each_binding_equally_often() -> None:
 def test_a_pool_without_enough_is_refused_with_the_numbers() -> None:
     with pytest.raises(DataError, match=r"task transcript.*pool of 3 \(3 demonstrations already taken\)"):
         draw(TEXTS, POOL[:3], 4, seeded(0))
-    with pytest.raises(DataError, match=r"task labels.*20000 draws"):
+    with pytest.raises(DataError, match=r"task labels: no fitting utterance found in a pool of 1 "):
         query(bindings(2), [Utterance("bare")], seeded(0))
+
+
+def test_an_empty_pool_is_refused() -> None:
+    with pytest.raises(DataError, match="task transcript: no fitting utterance found in a pool of 0"):
+        draw(TEXTS, [], 1, seeded(0))
+    with pytest.raises(DataError, match="pool of 0"):
+        query(bindings(2), [], seeded(0))
+    assert draw(TEXTS, [], 0, seeded(0)) == []
+
+
+def test_what_trial_misses_in_a_large_pool_is_found_at_random_all_the_same() -> None:
+    silent = [Utterance("silent")] * 300_000  # of 20,000 tries in such a pool all miss five times in six
+    pool = [*silent[:200_000], *POOL[:3], *silent[200_000:]]
+    found = [draw(TEXTS, pool, 2, seeded(seed)) for seed in range(4)]
+    assert all({item.clip.id for item in items} < {"u0", "u1", "u2"} for items in found)
+    assert len({items[0].clip.id for items in found}) > 1
+
+
+def test_a_search_in_vain_does_not_change_what_is_drawn_next() -> None:
+    rng, other = seeded(3), seeded(3)
+    with pytest.raises(DataError):
+        query(TEXTS, [Utterance("silent"), Utterance("quiet")], rng)
+    for _ in range(demonstrations._MOST_TRIES):
+        other.randrange(2)
+    assert rng.getstate() == other.getstate()
+
+
+@pytest.mark.parametrize(("shots", "ids"), [(4, "u56 u15 u55 u10"), (2, "u56 u15")])
+def test_draws_are_those_of_earlier_versions(shots: int, ids: str) -> None:
+    assert [item.clip.id for item in draw(TEXTS, POOL, shots, seeded("stays", 1))] == ids.split()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from evaluation_world import GRID, SMALL, digit_pools, digits, grid, hear, pools
 from model_builders import build_model
+from program import read_only_disk
 
 from iclal.audio.reading import Audio
 from iclal.data.manifest import Utterance
@@ -27,11 +28,10 @@ from iclal.evaluation.evaluate import (
     Pools,
     _generate_what_fits,
     evaluate,
-    score_of,
 )
 from iclal.evaluation.inputs import FEW_SHOT_INPUTS, INPUTS, Clips
 from iclal.evaluation.outcomes import TOO_LONG
-from iclal.evaluation.records import label, merge_meta, merge_rows, write_evaluations
+from iclal.evaluation.records import check_folder, label, merge_meta, merge_rows, score_of, write_evaluations
 from iclal.evaluation.report.report import read_report
 from iclal.evaluation.report.rows import check_rows
 from iclal.evaluation.score import TranscriptScore, score_files
@@ -318,6 +318,8 @@ def test_saved_transcripts_give_the_same_digits_elsewhere(found: Evaluation, wri
         assert score.wer == rows[shots, input]["value"]
         assert score.errors == score_of(outcomes).errors
         (counts,) = [line for line in saved if (line["model"], line["shots"], line["input"]) == ("ctc", shots, input)]
+        assert [counts[name] for name in ("low", "high")] == [rows[shots, input][name] for name in ("low", "high")]
+        assert counts.items() >= score.counts().items()
         assert (counts["substitutions"], counts["deletions"], counts["insertions"], counts["hits"]) == (
             score.substitutions,
             score.deletions,
@@ -388,11 +390,82 @@ def test_evaluations_under_other_conditions_keep_their_break_downs_apart(model: 
     assert plain and {condition for condition in found if "/" in condition} == {f"snr-5db/{name}" for name in plain}
     assert [label(evaluation) for evaluation in both] == ["ctc", "ctc-snr-5db"]
     assert merge_meta(both)["condition"] == "clean"
-    (tmp_path / "clips").mkdir()
-    (tmp_path / "clips" / "of-an-earlier-evaluation.flac").touch()
     write_evaluations(tmp_path, both)
-    assert not (tmp_path / "clips" / "of-an-earlier-evaluation.flac").exists()
     assert {p.name for p in (tmp_path / "transcripts").iterdir()} == {"ctc-0-shot", "ctc-snr-5db-0-shot"}
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def few(model: ICLAL) -> Evaluation:
+    """Another evaluation than `found`: of one cell and input, with one clip."""
+    settings = EvaluationSettings(name="few", queries=2, max_new_tokens=2, clips=1, inputs=("audio",))
+    return evaluate(model, grid(("transcript", 0)), digit_pools(), hear, settings, progress=False)
+
+
+@pytest.mark.parametrize("kept", ["answers.jsonl", "report.json"])
+def test_an_earlier_evaluation_is_replaced_and_what_others_laid_beside_it_stays(
+    few: Evaluation, linear: Evaluation, tmp_path: Path, kept: str
+) -> None:
+    write_evaluations(tmp_path / "new", [few])
+    alone = {name for name in files_in(tmp_path / "new") if name.startswith(("clips/", "transcripts/"))}
+    folder = tmp_path / "used"
+    write_evaluations(folder, [linear])
+    (folder / "transcripts" / "linear-0-shot" / "hypotheses-audio.jsonl.partial").touch()  # it was killed
+    theirs = {"clips/mine.flac", "clips/notes.txt", "transcripts/mine.jsonl", "transcripts/linear-0-shot/mine.txt"}
+    for name in theirs:
+        (folder / name).write_bytes(b"mine")
+    for name in {"answers.jsonl", "report.json"} - {kept}:  # either tells whose the folder is
+        (folder / name).unlink()
+    write_evaluations(folder, [few])
+    after = files_in(folder)
+    assert {name for name in after if name.startswith(("clips/", "transcripts/"))} == alone | theirs
+    assert all(after[name] == b"mine" for name in theirs)
+
+
+@pytest.mark.parametrize("part", ["clips", "transcripts"])
+def test_a_folder_of_clips_or_transcripts_that_no_evaluation_made_is_refused_and_left_as_it_is(
+    few: Evaluation, tmp_path: Path, part: str
+) -> None:
+    check_folder(tmp_path / "new")
+    (tmp_path / part).mkdir()
+    check_folder(tmp_path)  # empty: nothing can be lost
+    (tmp_path / part / "1-a.flac").write_bytes(b"mine")
+    (tmp_path / "answers.jsonl").write_text('{"answer": "of something else"}\n')
+    (tmp_path / "report.json").write_text('{"passed": 3}')
+    before = files_in(tmp_path)
+    with pytest.raises(DataError, match=f"{tmp_path / part} is not of an evaluation: choose another --out"):
+        write_evaluations(tmp_path, [few])
+    assert files_in(tmp_path) == before
+
+
+def test_a_file_where_clips_are_to_be_is_refused_even_beside_a_report(few: Evaluation, tmp_path: Path) -> None:
+    write_evaluations(tmp_path / "out", [few])
+    for path in (tmp_path / "out" / "clips").iterdir():
+        path.unlink()
+    (tmp_path / "out" / "clips").rmdir()
+    (tmp_path / "out" / "clips").write_bytes(b"mine")
+    with pytest.raises(DataError, match="clips is not of an evaluation"):
+        check_folder(tmp_path / "out")
+
+
+def test_an_earlier_evaluation_lasts_until_the_next_is_written(
+    few: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_evaluations(tmp_path, [few])
+    before = files_in(tmp_path)
+    with read_only_disk(tmp_path), pytest.raises(DataError, match="cannot write the evaluation"):
+        write_evaluations(tmp_path, [dataclasses.replace(few, columns=dataclasses.replace(few.columns, model="new"))])
+    assert files_in(tmp_path) == before
+
+
+def test_the_page_counts_every_answer_that_is_saved_once(written: Path) -> None:
+    answers = (written / "answers.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = read_report(written / "report.json").rows
+    page = (written / "report.html").read_text(encoding="utf-8")
+    assert f"{len(answers):,} scored answers make {len(rows):,} rows" in page
 
 
 def test_the_same_evaluation_twice_and_few_shots_without_controls_are_not_reported_but_their_answers_kept(

@@ -17,7 +17,7 @@ from iclal.data.prompt import Item, SlotText, Text
 from iclal.data.tasks import pattern, transcript, voice
 from iclal.data.tasks.episode import Episode
 from iclal.evaluation.blocks import Block, Pools, draw_blocks
-from iclal.evaluation.inputs import INPUTS, Clips, Slots, applicable, without_note, wrong_labels
+from iclal.evaluation.inputs import INPUTS, Clips, Slots, applicable, without_note, without_notes, wrong_labels
 from iclal.model import inference
 from iclal.model.connector import LinearSettings
 from iclal.model.model import ICLAL
@@ -158,6 +158,31 @@ def test_the_cascades_texts_are_those_of_the_models_own_calls(model: ICLAL) -> N
     assert [clips.greedy_text(u) for u in found] == greedy and any(greedy)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("mira sings. [ woman slow noisy ]", "mira sings."),
+        ("mira sings. [man]", "mira sings."),
+        ("[ quiet ]", ""),
+        ("[laughter] hello there", "[laughter] hello there"),
+        ("hello [noise] there [ man ]", "hello [noise] there"),
+        ("hello there [laughter]", "hello there [laughter]"),
+        ("hello [ man ] there", "hello [ man ] there"),
+        ("hello [ man ] [ quiet ]", "hello [ man ]"),
+        ("hello [ man laughing ]", "hello [ man laughing ]"),
+        ("hello [ womanly ]", "hello [ womanly ]"),
+        ("hello [ ]", "hello [ ]"),
+    ],
+)
+def test_only_a_note_of_the_words_of_voice_notes_at_the_end_is_no_speech(text: str, words: str) -> None:
+    assert without_note(text) == words
+
+
+def test_the_notes_of_all_windows_are_no_speech_and_what_stands_behind_them_is() -> None:
+    assert without_notes("[ man ] one [laughter] two [ man ] three [ man noisy ]") == "one [laughter] two three"
+    assert without_notes("one two") == "one two"
+
+
 def test_clips_longer_than_a_window_are_transcribed_in_windows(parts: Path) -> None:
     model = build_model(parts, window_seconds=0.5)
     found = [u for u in digits("jackson", 10) if (u.duration_seconds or 0) > 0.5][:2]
@@ -165,7 +190,7 @@ def test_clips_longer_than_a_window_are_transcribed_in_windows(parts: Path) -> N
     clips, audios = Clips(model, hear), [hear(utterance) for utterance in found]
     clips.transcribe(found)
     assert [clips.transcript(u) for u in found] == [t.text for t in inference.transcribe(model, audios)]
-    greedy = [without_note(text) for text in inference.transcribe_greedily(model, audios)]
+    greedy = [without_notes(text) for text in inference.transcribe_greedily(model, audios)]
     assert [clips.greedy_text(u) for u in found] == greedy
 
 

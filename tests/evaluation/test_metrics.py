@@ -57,6 +57,13 @@ def test_alignment_shows_what_is_counted() -> None:
     assert [column.mark for column in aligned_words("", "x y")] == ["I", "I"]
 
 
+@pytest.mark.parametrize("space", ["\t", "\u00a0", "\u2009", "\n", " \t "])
+def test_words_are_parted_at_any_white_space(space: str) -> None:
+    counts = WordErrors(hits=2, substitutions=1)
+    assert word_errors(f"a{space}b c{space}", f"a b{space}d") == counts
+    assert [column.mark for column in aligned_words(f"a{space}b c{space}", f"a b{space}d")] == ["=", "=", "S"]
+
+
 def test_exact_match_forgives_case_and_spaces_only() -> None:
     assert exact_match(" Red  apple", "red apple")
     assert exact_match("blue", ["red", "Blue"])

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,12 +64,12 @@ def cells_of(condition: Condition) -> list[tuple[str, int]]:
 # --- a user's manifest
 
 
-def test_every_other_utterance_is_asked_about_and_the_others_demonstrate(manifest: Path) -> None:
+def test_one_half_of_the_utterances_is_asked_about_and_the_other_demonstrates(manifest: Path) -> None:
     ids = [json.loads(line)["id"] for line in manifest.read_text().splitlines()]
     (own,) = own_conditions(manifest, "quick")
     assert (own.name, own.inputs, own.queries) == ("own", INPUTS, None)
-    assert [u.id for u in own.pools.queries] == ids[::2]
-    assert [u.id for u in own.pools.demonstrations] == ids[1::2]
+    assert len(own.pools.queries) == len(own.pools.demonstrations) == 6
+    assert {u.id for pool in (own.pools.queries, own.pools.demonstrations) for u in pool} == set(ids)
     assert cells_of(own) == [(task, shots) for task in ("transcript", "questions", "summary") for shots in (0, 2)]
 
 
@@ -130,6 +131,83 @@ def test_words_are_bound_to_facts_and_labels_that_both_pools_have_often_enough(t
     assert len(shown) == 2 and {answer for _, answer in shown} == set(blocks[0].episode.groups)
     path.write_text("".join(json.dumps(line | {"label": "on"}) + "\n" for line in lines))
     assert {task for task, _ in cells_of(own_conditions(path, "full")[0])} == {"transcript"}
+
+
+def written(folder: Path, lines: Sequence[dict[str, Any]]) -> Path:
+    path = folder / "manifest.jsonl"
+    path.write_text("".join(json.dumps({"audio": "a.wav", "text": "one"} | line) + "\n" for line in lines))
+    return path
+
+
+QUESTIONS = [{"id": "q", "question": "what", "answers": ["one"]}]
+
+
+def test_lines_that_alternate_lose_no_task(tmp_path: Path) -> None:
+    lines = [
+        {"id": f"u{n:02}", "label": ("yes", "no")[n % 2]}
+        | ({"summary": "one"} if n % 2 else {})
+        | ({"questions": QUESTIONS} if n % 4 == 0 else {})
+        for n in range(40)
+    ]
+    (own,) = own_conditions(written(tmp_path, lines), "quick")
+    assert {task for task, _ in cells_of(own)} == {"transcript", "questions", "summary", "labels"}
+    assert own.left_out == {}
+    for pool in (own.pools.queries, own.pools.demonstrations):
+        assert Counter(u.label for u in pool) == {"yes": 10, "no": 10}
+        assert (sum(bool(u.questions) for u in pool), sum(u.summary is not None for u in pool)) == (5, 10)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_both_halves_hold_each_kind_whatever_the_manifest_is_like(tmp_path: Path, seed: int) -> None:
+    rng = Random(seed)
+    labels = [f"label {n}" for n in range(rng.choice((1, 3, 60)))]
+    lines = [
+        {"id": f"u{n}", "label": rng.choice(labels)}
+        | ({"summary": "one"} if rng.random() < 0.2 else {})
+        | ({"questions": QUESTIONS} if rng.random() < 0.2 else {})
+        for n in range(61)
+    ]
+    (own,) = own_conditions(written(tmp_path, lines), "quick")
+    asked, shown = own.pools.queries, own.pools.demonstrations
+    assert abs(len(asked) - len(shown)) <= 1
+    assert abs(sum(bool(u.questions) for u in asked) - sum(bool(u.questions) for u in shown)) <= 1
+    assert abs(sum(u.summary is not None for u in asked) - sum(u.summary is not None for u in shown)) <= 1
+    counts, others = (Counter(u.label for u in pool) for pool in (asked, shown))
+    assert all(abs(counts[label] - others[label]) <= 4 for label in labels)
+
+
+def test_halves_do_not_depend_on_the_order_of_lines(tmp_path: Path) -> None:
+    lines = [{"id": f"u{n}", "label": ("yes", "no")[n % 2]} for n in range(21)]
+    (own,) = own_conditions(written(tmp_path, lines), "quick")
+    (other,) = own_conditions(written(tmp_path, lines[::-1]), "quick")
+    assert own.pools == other.pools
+    assert [u.id for u in own.pools.queries] not in ([line["id"] for line in lines[i::2]] for i in (0, 1))
+
+
+def test_what_is_there_and_too_rare_to_be_asked_for_is_told(
+    tmp_path: Path, models: dict[str, ICLAL], manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [
+        {"id": f"u{n}", "label": f"l{n}", "facts": {"who": f"w{n}", "mood": ("sad", "gay")[n % 2]}} for n in range(24)
+    ]
+    lines[3] |= {"questions": QUESTIONS}
+    for n in range(3):
+        lines[n] |= {"summary": "one"}
+    (own,) = own_conditions(written(tmp_path, lines), "quick")
+    assert {task for task, _ in cells_of(own)} == {"transcript", "labels"}  # of moods
+    assert own.left_out == {
+        "questions": "1 of 24 utterances have one; 4 are needed",
+        "summaries": "3 of 24 utterances have one; 4 are needed",
+        "words bound to label, who": "fewer than two values of each that both halves hold 5 times",
+    }
+    many = [line | {"facts": {f"fact {n}": str(n) for n in range(9)}} for line in lines]
+    (own,) = own_conditions(written(tmp_path, many), "quick")
+    assert "words bound to label, fact 0, fact 1, fact 2, fact 3, fact 4 and 4 more" in own.left_out
+    rare = changed(manifest, tmp_path, [(number, "summary") for number in range(3, 12)])
+    (own,) = own_conditions(rare, "quick")
+    (found,) = evaluate_all({"one": models["one"]}, [narrow(own, "own")], 2, seed=0, progress=False)
+    assert found.meta["left_out"]["summaries"] == "3 of 12 utterances have one; 4 are needed"
+    assert "note: left out are summaries: 3 of 12 utterances have one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("left", "asked"), [(4, True), (3, False)])
@@ -211,5 +289,5 @@ def test_a_pool_without_what_a_task_needs_is_named(manifest: Path, models: dict[
     (own,) = own_conditions(manifest, "quick")
     cells = [Cell("pattern", 0, in_any_wording(pattern))]
     unfit = Condition("own", own.pools, own.hear, cells, ("audio",))
-    with pytest.raises(DataError, match=r"task pattern: no fitting utterance found .* from a pool of 6"):
+    with pytest.raises(DataError, match="task pattern: no fitting utterance found in a pool of 6"):
         evaluate_all(models, [unfit], 2, seed=0, progress=False)

@@ -18,6 +18,7 @@ from iclal.evaluation.report.report import read_report
 from iclal.evaluation.report.rows import check_rows
 from iclal.experiments.conditions import Condition, evaluate_all, own_conditions
 from iclal.experiments.grid import ablations, run_grid, training_curves, untrained
+from iclal.experiments.quickstart import run_quickstart
 from iclal.model import inference
 from iclal.model.connector import CTCConnector, CTCSettings, LinearSettings
 from iclal.model.model import ICLAL
@@ -123,6 +124,19 @@ def test_an_unknown_grid_or_a_manifest_without_anything_to_ask_writes_nothing(ct
     with pytest.raises(DataError, match=r"few\.jsonl has 0 utterances with audio and text; at least 4 are needed"):
         run_grid({"mine": ctc}, tmp_path / "out", manifest=tmp_path / "few.jsonl", progress=False)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_with_clips_of_others_is_refused_before_anything_is_asked(
+    ctc: ICLAL, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "mine.wav").touch()
+    monkeypatch.setattr(inference, "generate", lambda *_, **__: pytest.fail("it was asked already"))
+    with pytest.raises(DataError, match="clips is not of an evaluation: choose another --out"):
+        run_grid({"mine": ctc}, tmp_path, manifest=manifest, queries=2, progress=False)
+    with pytest.raises(DataError, match="clips is not of an evaluation: choose another --out"):
+        run_quickstart(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["clips"]
 
 
 @pytest.mark.slow

@@ -66,16 +66,26 @@ def _find(
     exclude: Container[str],
     taken: set[str],
 ) -> Item:
-    for _ in range(_MOST_TRIES):
-        utterance = pool[rng.randrange(len(pool))]
+    """An item of the pool at random: by trial, then, where what fits is rare, by going through the whole pool."""
+
+    def solved(utterance: Utterance) -> Item | None:
         if utterance.id in exclude or utterance.id in taken:
-            continue
+            return None
         if group is not None and (episode.group is None or episode.group(utterance) != group):
-            continue
-        item = episode.solve(utterance, rng)
+            return None
+        return episode.solve(utterance, rng)
+
+    for _ in range(_MOST_TRIES if pool else 0):
+        item = solved(pool[rng.randrange(len(pool))])
         if item is not None:
             return item
+    state = rng.getstate()
+    for utterance in rng.sample(pool, len(pool)):
+        item = solved(utterance)
+        if item is not None:
+            return item
+    rng.setstate(state)  # who goes on drawing does so as if nobody had gone through the pool
     raise DataError(
-        f"task {episode.task}: no fitting utterance found in {_MOST_TRIES} draws from a pool of {len(pool)} "
+        f"task {episode.task}: no fitting utterance found in a pool of {len(pool)} "
         f"({len(taken)} demonstrations already taken); give a larger pool or fewer shots"
     )

@@ -34,7 +34,6 @@ from iclal.evaluation.outcomes import (
     references_of,
 )
 from iclal.evaluation.rows import Columns, make_rows, wide_break_downs
-from iclal.evaluation.score import TranscriptScore, score_transcripts
 from iclal.model import inference
 from iclal.model.connector import CTCConnector
 from iclal.model.model import ICLAL
@@ -173,17 +172,6 @@ def evaluate(
     meta["seconds"] = round(time.monotonic() - start, 1)
     recordings = {own[0].asked.utterance.id: clips.audio(own[0].asked.utterance) for own in shown}
     return Evaluation(columns, rows, outcomes, meta, page_clips, recordings, left_out, left_out_cells, interrupted)
-
-
-def score_of(outcomes: Sequence[Outcome]) -> TranscriptScore:
-    """The word errors of one cell and input: `iclal score` on the saved texts, but with intervals over blocks."""
-    return score_transcripts(
-        [outcome.asked.id for outcome in outcomes],
-        [outcome.asked.references[0] for outcome in outcomes],
-        [outcome.answer for outcome in outcomes],
-        normalizer=get_normalizer(NORMALIZER),
-        blocks=[outcome.asked.owner for outcome in outcomes],
-    )
 
 
 def _columns(model: ICLAL, settings: EvaluationSettings) -> Columns:
@@ -430,4 +418,4 @@ def _pool_digest(utterances: Sequence[Utterance]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-__all__ = ["Cell", "Evaluation", "EvaluationSettings", "Pools", "evaluate", "score_of"]
+__all__ = ["Cell", "Evaluation", "EvaluationSettings", "Pools", "evaluate"]

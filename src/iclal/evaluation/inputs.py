@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections.abc import Callable, Sequence
 from random import Random
@@ -15,6 +16,7 @@ from iclal.data.demonstrations import query, seeded
 from iclal.data.manifest import Utterance
 from iclal.data.prompt import Clip, Item, Prompt, SlotText, Text, fill, read_transcript
 from iclal.data.tasks.episode import Episode
+from iclal.data.world.voices import NOTE_WORDS
 from iclal.errors import DataError
 from iclal.evaluation.blocks import BLOCK_SIZE, Block, Pools
 from iclal.evaluation.metrics import exact_match
@@ -29,6 +31,7 @@ TRANSCRIPT_INPUTS = ("ceiling", "text-demos")  # they need the transcript of eve
 SELF_WRITTEN_INPUTS = ("cascade", "cascade-ctc")  # the text in the slots is the model's own, of any length
 
 _TRIES = 200  # for one answer that differs
+_NOTE = rf"(?<!\S)\[(?:\s*\b(?:{'|'.join(NOTE_WORDS)})\b)+\s*\]\s*"
 
 
 class Clips:
@@ -96,7 +99,7 @@ class Clips:
         """The words of CTC's greedy path, without the voice note. Raises ModelError for other connectors."""
         audio = self.audio(utterance)
         if audio.duration_seconds > self._model.settings.window_seconds:
-            return without_note(inference.transcribe_greedily(self._model, [audio])[0])
+            return without_notes(inference.transcribe_greedily(self._model, [audio])[0])
         self.listen([audio])
         return without_note(self._model.language_model.text(self.hearing.token_ids[self.hearing.number(audio)]))
 
@@ -109,12 +112,23 @@ class Clips:
 
 
 def without_note(text: str) -> str:
-    """The words in front of a voice note.
+    """The words in front of a voice note, which stands at the end and holds words of `NOTE_WORDS` alone.
 
     >>> without_note("mira lives in paris. [ woman slow ]"), without_note("[ noisy ]")
     ('mira lives in paris.', '')
+    >>> without_note("[laughter] hello there [noise]")
+    '[laughter] hello there [noise]'
     """
-    return f" {text}".partition(" [")[0].strip()
+    return re.sub(rf"{_NOTE}$", "", text).strip()
+
+
+def without_notes(text: str) -> str:
+    """The words of windows one after another, each of which may end in a voice note.
+
+    >>> without_notes("mira lives [ woman ] in paris. [ woman slow ]")
+    'mira lives in paris.'
+    """
+    return re.sub(_NOTE, "", text).strip()
 
 
 def applicable(asked: Sequence[str], model: ICLAL, pools: Pools) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -81,14 +81,16 @@ class Interval(NamedTuple):
 
 
 def word_errors_each(references: Sequence[str], hypotheses: Sequence[str]) -> list[WordErrors]:
-    """jiwer's counts of each pair, at unit costs, words parted at spaces as jiwer does.
+    """jiwer's counts of each pair, at unit costs.
 
-    An empty reference keeps its place, and every word said against it is an insertion.
+    Words are parted at any white space, as sclite does; jiwer by itself glues them at a tab or a no-break space. An
+    empty reference keeps its place, and every word said against it is an insertion.
     """
     assert len(references) == len(hypotheses), "references and hypotheses are pairs"
     if not references:
         return []
-    return [_count(chunks) for chunks in jiwer.process_words(list(references), list(hypotheses)).alignments]
+    output = jiwer.process_words(list(map(_spaced, references)), list(map(_spaced, hypotheses)))
+    return [_count(chunks) for chunks in output.alignments]
 
 
 def word_errors(reference: str, hypothesis: str) -> WordErrors:
@@ -103,7 +105,7 @@ def total_word_errors(references: Sequence[str], hypotheses: Sequence[str]) -> W
 
 def aligned_words(reference: str, hypothesis: str) -> list[Aligned]:
     """The alignment of one pair at unit costs, one column after another."""
-    output = jiwer.process_words(reference, hypothesis)
+    output = jiwer.process_words(_spaced(reference), _spaced(hypothesis))
     said, heard = output.references[0], output.hypotheses[0]
     columns = []
     for chunk in output.alignments[0]:
@@ -133,7 +135,7 @@ def exact_match(prediction: str, answers: str | Iterable[str]) -> bool:
 
 def answer_key(answer: str) -> str:
     """What `exact_match` compares: the words with one space between, case folded."""
-    return " ".join(answer.split()).casefold()
+    return _spaced(answer).casefold()
 
 
 def bootstrap_interval(
@@ -193,6 +195,11 @@ def _checked(
     # Numbered by first appearance, so that the interval does not depend on how the blocks are called.
     numbers: dict[Hashable, int] = {}
     return numerators, weights, np.array([numbers.setdefault(block, len(numbers)) for block in blocks])
+
+
+def _spaced(text: str) -> str:
+    """The words with one space between, whatever white space there was."""
+    return " ".join(text.split())
 
 
 def _count(chunks: Iterable[jiwer.AlignmentChunk]) -> WordErrors:

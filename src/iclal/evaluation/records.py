@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,23 @@ import soundfile
 
 from iclal.audio.reading import SAMPLE_RATE, Audio
 from iclal.errors import DataError
-from iclal.evaluation.evaluate import Evaluation, score_of
+from iclal.evaluation.evaluate import Evaluation
+from iclal.evaluation.normalize import get_normalizer
+from iclal.evaluation.outcomes import NORMALIZER, Outcome
 from iclal.evaluation.report.page import write_html
-from iclal.evaluation.report.report import write_report_json
+from iclal.evaluation.report.report import read_report, write_report_json
 from iclal.evaluation.report.rows import check_rows
 from iclal.evaluation.rows import check_controls, interval_of, minus_whole
+from iclal.evaluation.score import TranscriptScore, score_transcripts
 
 _WORST = 20
+
+# The files that an evaluation lays into its subfolders, by place and name, whole or still aside; no others are removed.
+_OWN_FILES = {
+    "transcripts": ("*/*.jsonl*", re.compile(r"(references(-.+)?|hypotheses-.+)\.jsonl(\.partial)?")),
+    "clips": ("*.flac", re.compile(r"\d+-.+\.flac")),
+}
+_NAMED = {"model", "condition", "seed"}  # what every line of `answers.jsonl` begins with
 
 
 def write_evaluations(
@@ -37,28 +46,27 @@ def write_evaluations(
                                                     hypotheses-audio-ctc.jsonl: what the ears alone heard
     clips/*.flac, report.json, report.html          see `iclal.evaluation.report`
 
-    An earlier evaluation in the folder is replaced. Answers and transcripts are written before the scores are checked:
-    what took long to generate is not lost. `extras` (training curves) and `meta` (command, commit) are added to the
-    report's own. Returns `report.json`.
+    An earlier evaluation in the folder is replaced, its files only when those in their place are written. Answers and
+    transcripts are written before the scores are checked: what took long to generate is not lost. `extras` (training
+    curves) and `meta` (command, commit) are added to the report's own. Returns `report.json`.
 
     Raises:
-        DataError: nothing to write, two evaluations with the same key, a few-shot score without its controls, or a
-            folder that cannot be written.
+        DataError: nothing to write, a folder with transcripts or clips of others (see `check_folder`), two evaluations
+            with the same key, a few-shot score without its controls, or a folder that cannot be written.
     """
     if not evaluations:
         raise DataError("no evaluations to write")
     folder = Path(folder)
     try:
-        for part in ("transcripts", "clips"):  # an earlier evaluation's would be taken for this one's
-            if (folder / part).is_dir():
-                shutil.rmtree(folder / part)
+        check_folder(folder)
         _write_lines(folder / "answers.jsonl", (line for e in evaluations for line in _answer_lines(e)))
-        for evaluation in evaluations:
-            _write_transcripts(folder / "transcripts", evaluation)
+        transcripts = [path for e in evaluations for path in _write_transcripts(folder / "transcripts", e)]
+        _remove_earlier(folder / "transcripts", transcripts)
         rows = merge_rows(evaluations)
         _check(evaluations, rows)
         headline = _headline(evaluations)
         clips = _write_clips(folder, headline, evaluations)
+        _remove_earlier(folder / "clips", [folder / clip["audio"] for clip in clips])
         own = {
             "clips": clips,
             "worst": _worst(headline),
@@ -72,6 +80,49 @@ def write_evaluations(
     except OSError as error:
         raise DataError(f"cannot write the evaluation to {folder}: {error.strerror or error}") from error
     return path
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder whose transcripts or clips are not of an evaluation; to be asked before anything is generated.
+
+    Raises:
+        DataError: names what lies there.
+    """
+    for path in [folder / part for part in _OWN_FILES if (folder / part).exists()]:
+        replaceable = path.is_dir() and (not any(path.iterdir()) or _holds_answers(folder) or _holds_report(folder))
+        if not replaceable:
+            raise DataError(f"{path} is not of an evaluation: choose another --out, or move it away")
+
+
+def _holds_answers(folder: Path) -> bool:
+    """Whether an evaluation's answers lie there: the first thing that is written, so an interrupted one has them."""
+    try:
+        with open(folder / "answers.jsonl", encoding="utf-8") as handle:
+            line = json.loads(handle.readline())
+    except (OSError, ValueError):
+        return False
+    return isinstance(line, dict) and line.keys() >= _NAMED
+
+
+def _holds_report(folder: Path) -> bool:
+    """Whether a report lies there."""
+    try:
+        read_report(folder / "report.json")
+    except DataError:
+        return False
+    return True
+
+
+def _remove_earlier(folder: Path, written: Collection[Path]) -> None:
+    """Remove what an earlier evaluation left in a subfolder; with what is written now it would be taken for one."""
+    pattern, name = _OWN_FILES[folder.name]
+    # Where case is not told apart, a file keeps the case that it was first written with.
+    kept = {str(path).casefold() for path in written}
+    for path in sorted(folder.glob(pattern)):
+        if name.fullmatch(path.name) and str(path).casefold() not in kept:
+            path.unlink()
+            if path.parent != folder and not any(path.parent.iterdir()):
+                path.parent.rmdir()
 
 
 def label(evaluation: Evaluation) -> str:
@@ -152,18 +203,34 @@ def _answer_lines(evaluation: Evaluation) -> Iterable[dict[str, Any]]:
     return ({**named, **outcome.to_json()} for outcome in evaluation.outcomes)
 
 
-def _write_transcripts(folder: Path, evaluation: Evaluation) -> None:
+def _write_transcripts(folder: Path, evaluation: Evaluation) -> list[Path]:
+    """Write the transcripts of every cell and input; the files."""
+    written = []
     for (shots, input), outcomes in evaluation.transcripts.items():
         place = folder / _slug(f"{label(evaluation)}-{shots}-shot")
         references = ({"id": o.asked.id, "text": o.asked.references[0]} for o in outcomes)
         said = ({"id": o.asked.id, "text": o.answer} for o in outcomes)
         # An input that could not be made for every block has references of its own.
         whole = len(outcomes) == max(len(o) for (s, _), o in evaluation.transcripts.items() if s == shots)
-        _write_lines(place / ("references.jsonl" if whole else f"references-{input}.jsonl"), references)
-        _write_lines(place / f"hypotheses-{input}.jsonl", said)
+        written.append(_write_lines(place / ("references.jsonl" if whole else f"references-{input}.jsonl"), references))
+        written.append(_write_lines(place / f"hypotheses-{input}.jsonl", said))
         if all(outcome.ctc_text is not None for outcome in outcomes):
             alone = ({"id": o.asked.id, "text": o.ctc_text} for o in outcomes)
-            _write_lines(place / f"hypotheses-{input}-ctc.jsonl", alone)
+            written.append(_write_lines(place / f"hypotheses-{input}-ctc.jsonl", alone))
+    return written
+
+
+def score_of(outcomes: Sequence[Outcome]) -> TranscriptScore:
+    """The word errors of one cell and input: `iclal score` on the saved texts.
+
+    Its interval takes each utterance for a block of its own; the report's are those of `interval_of`.
+    """
+    return score_transcripts(
+        [outcome.asked.id for outcome in outcomes],
+        [outcome.asked.references[0] for outcome in outcomes],
+        [outcome.answer for outcome in outcomes],
+        normalizer=get_normalizer(NORMALIZER),
+    )
 
 
 def _word_errors(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
@@ -174,14 +241,12 @@ def _word_errors(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
         for (shots, input), outcomes in evaluation.transcripts.items():
             named = {"model": columns.model, "condition": columns.condition, "seed": columns.seed}
             score = score_of(outcomes)
-            values = score.to_json()
-            counts = {name: value for name, value in values.items() if name not in ("source", "normalizer", "task")}
             errors = [utterance.errors for utterance in score.utterances]
             low, high = interval_of(
                 [e.errors for e in errors], [o.asked for o in outcomes], [e.num_references for e in errors]
             )
             bounds = {"low": low, "high": high}  # the row's
-            found.append(named | {"shots": shots, "input": input} | counts | bounds)
+            found.append(named | {"shots": shots, "input": input} | score.counts() | bounds)
     return found
 
 
@@ -237,14 +302,14 @@ def _write_recording(path: Path, audio: Audio) -> None:
         raise DataError(f"cannot write the clip {path}: {error}") from error
 
 
-def _write_lines(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
-    """JSONL, aside and renamed."""
+def _write_lines(path: Path, values: Iterable[Mapping[str, Any]]) -> Path:
+    """JSONL, aside and renamed; the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(path.name + ".partial")
     with open(aside, "w", encoding="utf-8") as handle:
         for value in values:
             handle.write(json.dumps(value, ensure_ascii=False) + "\n")
-    aside.replace(path)
+    return aside.replace(path)
 
 
 def _slug(name: str) -> str:

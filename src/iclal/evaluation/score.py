@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,11 +53,16 @@ class TranscriptScore:
     utterances: tuple[UtteranceScore, ...]
     errors: WordErrors
     characters: CharacterErrors
-    interval: Interval
     unnormalized_wer: float
     normalizer: Normalizer
     costs: Costs
     source: dict[str, str]
+
+    @cached_property
+    def interval(self) -> Interval:
+        """Bounds of the WER, each utterance a block of its own; made when it is asked for."""
+        errors = [utterance.errors for utterance in self.utterances]
+        return bootstrap_interval([each.errors for each in errors], [each.num_references for each in errors])
 
     @property
     def wer(self) -> float:
@@ -107,11 +113,15 @@ class TranscriptScore:
             return list(sclite.align(utterance.reference, utterance.hypothesis).columns)
         return aligned_words(utterance.reference, utterance.hypothesis)
 
+    def counts(self) -> dict[str, Any]:
+        """What was counted, as plain values: all but the interval."""
+        values = {"n": len(self.utterances)} | _counts(self.errors)
+        return values | {"cer": self.cer, "unnormalized_wer": self.unnormalized_wer, "costs": self.costs}
+
     def to_json(self, by_utterance: bool = False) -> dict[str, Any]:
         """The score as plain values, with what it was made by and, if asked, each utterance."""
-        values = {"task": "transcript", "n": len(self.utterances)} | _counts(self.errors)
-        values |= {"cer": self.cer, "low": self.low, "high": self.high, "unnormalized_wer": self.unnormalized_wer}
-        values |= {"costs": self.costs, "normalizer": _describe(self.normalizer), "source": self.source}
+        values: dict[str, Any] = {"task": "transcript"} | self.counts() | {"low": self.low, "high": self.high}
+        values |= {"normalizer": _describe(self.normalizer), "source": self.source}
         if by_utterance:
             values["utterances"] = [utterance.to_json() for utterance in self.utterances]
         return values
@@ -164,9 +174,10 @@ def score_files(
 ) -> Score:
     """Score a file of hypotheses against a file of references; `iclal.evaluation.text_files` says what files may be.
 
-    `costs` counts for transcripts: `unit` gives jiwer's counts, `sclite` those of NIST's `sclite -F -D`, with
-    alternatives in braces, whatever the case. For `answers` the metrics are SQuAD's `exact_match` and `f1` under its
-    own normalisation, and `exact`, which forgives only case and spaces; for `summary` ROUGE-1, 2 and L.
+    `costs` counts for transcripts: `unit` gives jiwer's counts, of words parted at any white space, `sclite` those of
+    NIST's `sclite -F -D`, with alternatives in braces, whatever the case. For `answers` the metrics are SQuAD's
+    `exact_match` and `f1` under its own normalisation, and `exact`, which forgives only case and spaces; for `summary`
+    ROUGE-1, 2 and L.
 
     Raises:
         DataError: a file or line that cannot be read, ids that do not match, braces that do not.
@@ -193,7 +204,6 @@ def score_transcripts(
     *,
     normalizer: Normalizer | None = None,
     costs: Costs = "unit",
-    blocks: Sequence[Hashable] | None = None,
     source: dict[str, str] | None = None,
 ) -> TranscriptScore:
     """Score transcripts at hand. An empty reference stays, with every word against it an insertion.
@@ -217,11 +227,6 @@ def score_transcripts(
         utterances=tuple(utterances),
         errors=errors,
         characters=sum((utterance.characters for utterance in utterances), CharacterErrors()),
-        interval=bootstrap_interval(
-            [utterance.errors.errors for utterance in utterances],
-            [utterance.errors.num_references for utterance in utterances],
-            blocks=blocks,
-        ),
         unnormalized_wer=unnormalized.wer,
         normalizer=normalizer,
         costs=costs,
@@ -236,7 +241,6 @@ def score_answers(
     *,
     task: Task = "answers",
     normalizer: Normalizer | None = None,
-    blocks: Sequence[Hashable] | None = None,
     source: dict[str, str] | None = None,
 ) -> AnswerScore:
     """Score answers (SQuAD's metrics and `exact`) or summaries (ROUGE), each against the best of its references.
@@ -261,7 +265,7 @@ def score_answers(
         ids=tuple(ids),
         values=values,
         means={name: sum(column) / len(column) for name, column in values.items()},
-        intervals={name: bootstrap_interval(column, blocks=blocks) for name, column in values.items()},
+        intervals={name: bootstrap_interval(column) for name, column in values.items()},
         shares=answer_shares(hypotheses),
         normalizer=normalizer,
         source=source or {},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -15,6 +15,7 @@ from iclal.audio.reading import Audio, read_audio
 from iclal.data.manifest import Utterance, read_manifest
 from iclal.data.tasks import labels, questions, summary, transcript
 from iclal.data.tasks.episode import Episode
+from iclal.data.tools import priority
 from iclal.data.world import names
 from iclal.errors import DataError, SettingsError
 from iclal.evaluation.evaluate import Cell, Evaluation, EvaluationSettings, Pools, evaluate
@@ -24,6 +25,9 @@ from iclal.model.model import ICLAL
 QUERIES = {"quick": 208, "full": 400}
 SHOTS = {"quick": (0, 2), "full": (0, 1, 2, 4, 8)}
 LEAST_OF_A_VALUE = 5  # clips in each pool, for a value that demonstrations bind to a word
+_LEAST_OF_A_TASK = 2  # clips in each pool, for a task that not every clip fits
+_MOST_NAMED = 6  # facts in one note
+_HALVING_SEED = 0  # one for all: models are compared on the same halves, whatever seed queries are drawn by
 
 
 @dataclass(frozen=True)
@@ -96,10 +100,10 @@ def in_any_wording(task: Any) -> Callable[[Random], Episode]:
 
 
 def own_conditions(manifest: Path, grid: str) -> list[Condition]:
-    """A user's manifest: every other utterance is asked about, once a cell; the others are there to demonstrate.
+    """A user's manifest: one half is asked about, each utterance once a cell; the other half is there to demonstrate.
 
     Asked are transcripts; questions and summaries where they are; and where facts or labels have values often enough,
-    words bound to them by demonstrations alone.
+    words bound to them by demonstrations alone. `left_out` tells what is there and not asked for.
 
     Raises:
         DataError: fewer than four utterances with audio and text.
@@ -113,12 +117,17 @@ def own_conditions(manifest: Path, grid: str) -> list[Condition]:
             f"{manifest} has {len(found)} utterances with audio and text; at least 4 are needed"
             f"{f' ({told})' if told else ''}"
         )
-    pools = Pools(found[::2], found[1::2])
+    pools = Pools(*_halves(found))
     makers: dict[str, Callable[[Random], Episode]] = {"transcript": in_any_wording(transcript)}
-    for name, task in (("questions", questions), ("summary", summary)):
-        if min(_fitting(in_any_wording(task), pool) for pool in (pools.queries, pools.demonstrations)) >= 2:
+    for name, plural, task in (("questions", "questions", questions), ("summary", "summaries", summary)):
+        fitting = [_fitting(in_any_wording(task), pool) for pool in (pools.queries, pools.demonstrations)]
+        if min(fitting) >= _LEAST_OF_A_TASK:
             makers[name] = in_any_wording(task)
-    if values := _bindable(pools):
+        elif any(fitting):
+            left_out[plural] = f"{sum(fitting)} of {len(found)} utterances have one; {2 * _LEAST_OF_A_TASK} are needed"
+    values = _bindable(pools)
+    left_out |= _unbound(found, values)
+    if values:
         label_words = names.name_list(60, "label", "test")
         makers["labels"] = lambda rng: labels.episode(rng, label_words, values, 2, attributes=list(values))
     cells = []
@@ -134,6 +143,40 @@ def own_conditions(manifest: Path, grid: str) -> list[Condition]:
         )
 
     return [Condition("own", pools, hear, cells, repeat=False, left_out=left_out)]
+
+
+def _halves(utterances: Sequence[Utterance]) -> tuple[list[Utterance], list[Utterance]]:
+    """Utterances by halves, a function of their ids and fields alone, never of the order of lines.
+
+    Both halves hold as many utterances, as many with questions and as many with summaries, to within one, and of each
+    label or other fact about as many: pairs that are alike part, each so that the halves come nearer to one another.
+    """
+    asked: list[Utterance] = []
+    shown: list[Utterance] = []
+    surplus: Counter[tuple[str, str]] = Counter()  # of a fact's value: how many more are asked about than shown
+    left_over: list[Utterance] = []
+    # Whoever has questions, or a summary, stands in a row: of those left over, every other one keeps the balance.
+    for kind in ((False, False), (False, True), (True, True), (True, False)):
+        alike = [u for u in utterances if (bool(u.questions), u.summary is not None) == kind]
+        alike.sort(key=lambda u: (priority(_HALVING_SEED, u.label or ""), priority(_HALVING_SEED, u.id)))
+        for pair in zip(alike[::2], alike[1::2], strict=False):
+            one, other = sorted(pair, key=lambda u: sum(surplus[value] for value in u.facts.items()))
+            asked.append(one)
+            shown.append(other)
+            surplus.update(one.facts.items())
+            surplus.subtract(other.facts.items())
+        left_over += alike[len(alike) // 2 * 2 :]
+    return asked + left_over[::2], shown + left_over[1::2]
+
+
+def _unbound(utterances: Sequence[Utterance], bound: Container[str]) -> dict[str, str]:
+    """The facts and labels that no words are bound to, and why; empty where there are none."""
+    names = dict.fromkeys(name for utterance in utterances for name in utterance.facts if name not in bound)
+    if not names:
+        return {}
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    why = f"fewer than two values of each that both halves hold {LEAST_OF_A_VALUE} times"
+    return {f"words bound to {', '.join([*names][:_MOST_NAMED])}{more}": why}
 
 
 def _fitting(make_episode: Callable[[Random], Episode], pool: Sequence[Utterance]) -> int:

@@ -23,14 +23,14 @@ from typing import Any
 
 from iclal.errors import TrainingError
 from iclal.evaluation.evaluate import Evaluation
-from iclal.evaluation.records import write_evaluations
+from iclal.evaluation.records import check_folder, write_evaluations
 from iclal.evaluation.report.curves import read_training_curve
 from iclal.experiments.conditions import QUERIES, evaluate_all
 from iclal.experiments.training import speak_for, speech_for
 from iclal.experiments.world_test import world_conditions
 from iclal.training.ears import train_ears
 from iclal.training.recipe import EarsRecipe, read_recipe
-from iclal.training.run_folder import commit
+from iclal.training.run_folder import check_run_folder, commit
 
 RECIPES = {"ctc": "quickstart-ctc", "linear": "quickstart-linear"}
 
@@ -49,12 +49,17 @@ def run_quickstart(
 
     Raises:
         SettingsError: an override that the recipes do not know, or that changes a run to be resumed.
+        DataError: transcripts or clips of others in `out`.
         MissingError: no espeak-ng.
-        TrainingError: a training was interrupted; `resume` goes on with it.
+        TrainingError: a run folder that cannot be begun or gone on with; a training was interrupted, and `resume`
+            goes on with it.
     """
     started = time.monotonic()
     recipes = {name: read_recipe(recipe, tuple(overrides)) for name, recipe in RECIPES.items()}
+    for name in recipes:
+        check_run_folder(out / name, resume)
     count = queries or QUERIES["quick"]
+    check_folder(out)
     _say("1/4 speech: passages of the spoken world, by many voices")
     speak_for(recipes["ctc"])
     world_conditions("quick", seed=0)

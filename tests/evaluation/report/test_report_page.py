@@ -57,6 +57,33 @@ def test_nearly_empty_report_renders(rows: list[dict[str, Any]]) -> None:
     assert "How this was measured" in render_html(Report(rows), "nowhere")
 
 
+def test_answers_are_counted_once_and_neither_guesses_nor_parts_nor_other_metrics_count() -> None:
+    rows = [row(CTC, "transcript", metric, 0.5, n=100) for metric in ("exact", "wer", "wer-ctc", "share-empty")]
+    rows += [row(CTC, "transcript", "exact", 0.5, n=100, input=input) for input in ("ceiling", "chance", "majority")]
+    rows += [row(CTC, "transcript", "exact", 0.5, n=40, condition=name) for name in ("voice=a", "snr-5db/voice=a")]
+    rows += [row(CTC, "transcript", "exact", 0.5, n=1_000, condition="snr-5db")]
+    page = render_html(Report(rows), "nowhere")
+    assert "1,200 scored answers make 10 rows" in page
+    assert "the rows stand in <code>report.json</code>, the answers in <code>answers.jsonl</code>" in page
+
+
+def test_the_page_says_by_which_rule_scores_and_differences_are_weighed() -> None:
+    page = render_html(Report(sample_rows()), "nowhere")
+    assert (
+        "scores only where their 95 % intervals lie apart, paired differences only where the interval leaves out 0"
+        in page
+    )
+    assert "do not touch" not in page
+
+
+def test_the_tile_of_prefix_and_cascade_is_the_median_of_the_paired_differences() -> None:
+    rows = [row(CTC, "questions", "exact", 0.9), row(CTC, "questions", "exact", 0.4, input="cascade")]
+    for task, points in (("transcript", 0.5), ("questions", 0.01), ("summary", 0.02), ("labels", -0.03)):
+        rows.append(row(CTC, task, "minus-cascade", points, low=points - 0.01, high=points + 0.01))
+    page = render_html(Report(rows), "nowhere")
+    assert '<div class="value">+1.0</div><div class="note">points, median of 3 tasks (−3.0 to +2.0)</div>' in page
+
+
 def test_text_of_a_report_cannot_become_markup() -> None:
     hostile = '"><script>alert(1)</script>'
     rows = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from iclal.evaluation.report.clips import read_clips, view_clips
 from iclal.evaluation.report.curves import charts_by_model
 from iclal.evaluation.report.names import INPUT_MEANINGS, INPUT_NAMES, LOWER_IS_BETTER, METRIC_NAMES, style
 from iclal.evaluation.report.report import Report, read_report
+from iclal.evaluation.report.rows import GUESSES, Row
 from iclal.evaluation.report.scores import ModelId, Scores
 from iclal.evaluation.report.tables import (
     SHARES,
@@ -115,8 +116,14 @@ def _context(report: Report, run_folder: Path) -> dict[str, Any]:
         "parity_words": (PARITY_NEARLY_ALL, PARITY_MOST),
         "seeds": list(dict.fromkeys(row["seed"] for row in report.rows)),
         "num_rows": len(report.rows),
-        "num_answers": sum(int(row["n"]) for row in report.rows if row["metric"] in ("exact", "wer")),
+        "num_answers": _num_answers(report.rows),
     }
+
+
+def _num_answers(rows: Iterable[Row]) -> int:
+    """How many answers were scored: each once, in whatever other metrics and break-downs it counts too."""
+    counted = (row for row in rows if row["metric"] == "exact" and row["input"] not in GUESSES)
+    return sum(int(row["n"]) for row in counted if "=" not in row["condition"])
 
 
 def _tiles(scores: Scores, model: ModelId, meta: Mapping[str, Any]) -> list[Tile]:
@@ -131,7 +138,7 @@ def _tiles(scores: Scores, model: ModelId, meta: Mapping[str, Any]) -> list[Tile
     wer = scores.find(model, "transcript", "wer")
     if wer:
         tiles.append(Tile("word error rate", percent(wer.value), f"{interval(wer)}, n = {wer.n:,}"))
-    differences = sorted(100 * difference for difference in scores.beside_cascade(model).values())
+    differences = sorted(100 * score.value for score in scores.minus_cascade(model).values())
     if differences:
         # The median: one task that a transcript cannot serve at all would carry a mean away.
         span = f"points, median of {len(differences)} tasks ({signed(differences[0])} to {signed(differences[-1])})"

@@ -125,20 +125,11 @@ class Scores:
         standing = [shots for shots in cells if self.ceiling_stands(model, task, shots)]
         return standing[0] if standing else max(cells, key=lambda shots: cells[shots], default=None)
 
-    def beside_cascade(self, model: ModelId) -> dict[str, float]:
-        """Prefix minus cascade per task, exact, pooled over the shots that have both (mean weighted by n)."""
-        differences = {}
-        for task in self.tasks:
-            pairs = [
-                (audio, cascade)
-                for shots in self.shots(task, model, "exact")
-                if (audio := self.find(model, task, "exact", "audio", shots))
-                and (cascade := self.find(model, task, "exact", "cascade", shots))
-            ]
-            if pairs and task != "transcript":  # the cascade's transcript is the prefix's own
-                total = sum(audio.n for audio, _ in pairs)
-                differences[task] = sum((a.value - c.value) * a.n for a, c in pairs) / total
-        return differences
+    def minus_cascade(self, model: ModelId, condition: str | None = None) -> dict[str, Score]:
+        """Prefix minus cascade per task, exact, paired by query and pooled over the shots."""
+        differences = self.by_task(model, "minus-cascade", condition)
+        # The cascade's transcript is the prefix's own.
+        return {task: score for task, score in differences.items() if task != "transcript"}
 
     def by_task(self, model: ModelId, metric: str, condition: str | None = None) -> dict[str, Score]:
         """A metric's scores by task, through audio, at the fewest demonstrations: where pooled differences stand."""

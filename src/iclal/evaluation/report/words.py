@@ -1,7 +1,8 @@
 """The outcome of an evaluation in words: sentences with their numbers, none of which claims more than its intervals.
 
-"Better" and "worse" are said only of scores whose 95 % intervals have no point in common; that is stricter than a
-test of the difference, so a small true difference may be left unclaimed, and a chance one is rarely claimed.
+Of two scores one is said to beat the other only where their 95 % intervals have no point in common; that is stricter
+than a test of the difference, so a small true difference may be left unclaimed, and a chance one is rarely claimed. Of
+differences that are paired by query, "better" and "worse" are said where the interval of the difference leaves out 0.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def outcome(scores: Scores, extras: Mapping[str, Any] | None = None) -> list[Fin
         return []
     findings = [_hearing(scores, model)]
     findings += [_parity(scores, model, task) for task in scores.tasks if task != "transcript"]
-    findings += [_cascade(scores, model), *_cascade_elsewhere(scores, model)]
+    findings += _cascade(scores, model)
     findings += [_listening(scores, model), _guessing(scores, model)]
     findings += [_uses_demonstrations(scores, model, task) for task in scores.tasks]
     findings += [*_ablations(scores), _finishing(scores, model), _paper(scores, model)]
@@ -174,61 +175,23 @@ def _weigh_parity(parity: float) -> tuple[Verdict, str]:
     return "no", "Much is lost on the way"
 
 
-def _cascade(scores: Scores, model: ModelId) -> Finding | None:
-    """Prefix against the transcript of the same ears: per task pooled over shots, and what the intervals show."""
-    pooled = scores.beside_cascade(model)
-    if not pooled:
-        return None
-    better: dict[str, list[int]] = {}
-    worse: dict[str, list[int]] = {}
-    cells = 0
-    for task in pooled:
-        for shots in scores.shots(task, model, "exact"):
-            audio = scores.find(model, task, "exact", "audio", shots)
-            cascade = scores.find(model, task, "exact", "cascade", shots)
-            if audio is None or cascade is None:
-                continue
-            cells += 1
-            if audio.is_above(cascade):
-                better.setdefault(task, []).append(shots)
-            elif cascade.is_above(audio):
-                worse.setdefault(task, []).append(shots)
-    words = [
-        f"{name} in {_few([_at(task, shots) for task, shots in found.items()])}"
-        for name, found in (("better", better), ("worse", worse))
-        if found
-    ]
-    open_cells = cells - sum(map(len, better.values())) - sum(map(len, worse.values()))
-    if open_cells:
-        words.append(f"no difference shown in {open_cells} of {cells} cells of task and demonstrations")
-    points = ", ".join(f"{task} {signed(100 * difference)}" for task, difference in pooled.items())
-    verdict: Verdict = "no" if worse else "yes" if better else "open"
-    return Finding(
-        "Against its own cascade",
-        verdict,
-        f"Beside writing a transcript first and reading that, in points over all demonstrations: {points}. "
-        f"By the intervals: {'; '.join(words)}.",
-    )
-
-
-def _cascade_elsewhere(scores: Scores, model: ModelId) -> list[Finding]:
-    """Prefix against cascade under the other conditions (noise): paired by query, pooled over shots."""
+def _cascade(scores: Scores, model: ModelId) -> list[Finding]:
+    """Prefix against the transcript of the same ears, under each condition: paired by query, pooled over shots."""
+    others = [name for name in scores.conditions if name != scores.condition and "=" not in name]
     findings = []
-    for condition in scores.conditions:
-        if condition == scores.condition or "=" in condition:
+    for condition in (scores.condition, *others):
+        found = scores.minus_cascade(model, condition)
+        if not found:
             continue
-        found = scores.by_task(model, "minus-cascade", condition)
-        found.pop("transcript", None)  # the cascade's transcript is the prefix's own
-        if found:
-            verdict, words = _weigh_differences(found)
-            findings.append(
-                Finding(
-                    f"Against its own cascade: {condition}",
-                    verdict,
-                    f"The same under “{condition}”, paired by query, in points with 95 % intervals: "
-                    f"{_differences(found)}. By the intervals: {words}.",
-                )
-            )
+        elsewhere = condition != scores.condition
+        title = "Against its own cascade" + (f": {condition}" if elsewhere else "")
+        rival = f"The same under “{condition}”" if elsewhere else "Beside writing a transcript first and reading that"
+        verdict, words = _weigh_differences(found)
+        text = (
+            f"{rival}, paired by query, in points with 95 % intervals: {_differences(found)}. "
+            f"By the intervals: {words}."
+        )
+        findings.append(Finding(title, verdict, text))
     return findings
 
 
@@ -327,10 +290,6 @@ def _cautions(extras: Mapping[str, Any], model: ModelId) -> list[Finding]:
         text = f"All demonstrations have the same answer, so there are no wrong ones to show: {_few(left_out)}."
         findings.append(Finding("Controls that could not be made", "fact", text))
     return findings
-
-
-def _at(task: str, shots: list[int]) -> str:
-    return f"{task} at {_few([str(number) for number in shots])}"
 
 
 def _listening(scores: Scores, model: ModelId) -> Finding | None:
