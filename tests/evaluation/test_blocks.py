@@ -107,7 +107,7 @@ def test_a_pool_without_what_the_episode_needs_is_an_error_with_its_size() -> No
         return None
 
     cell = Cell("none", 0, lambda rng: Episode("none", "", nothing))
-    with pytest.raises(DataError, match=r"task none: .* from a pool of 24"):
+    with pytest.raises(DataError, match=r"task none: .* in a pool of 24"):
         next(draw_blocks(cell, digit_pools(), 1, seed=0))
 
 
