@@ -11,7 +11,7 @@ from iclal.audio.reading import Audio
 from iclal.data.prompt import SlotText, Text
 from iclal.errors import AudioError, ModelError, PromptError
 from iclal.model.connector import CTCSettings, LinearSettings
-from iclal.model.inference import generate, is_looping, score_candidates, transcribe, transcribe_greedily
+from iclal.model.inference import Hearing, generate, is_looping, score_candidates, transcribe, transcribe_greedily
 from iclal.model.model import ICLAL
 
 
@@ -174,9 +174,13 @@ def test_a_clip_too_long_to_be_heard_at_once_is_refused_before_it_is_heard(
     parts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = build_model(parts)
-    monkeypatch.setattr(model.encoder, "forward", None)
-    with pytest.raises(AudioError, match="3600 s, at most 300 s are heard at once in a prompt"):
-        model.generate((Text("where"), Audio(np.zeros(3600 * 16_000, np.float32), "hour.wav")))
+    hearing = Hearing(model)
+    hour = Audio(np.zeros(3600 * 16_000, np.float32), "hour.wav")
+    with monkeypatch.context() as unheard:
+        unheard.setattr(model.encoder, "forward", None)
+        with pytest.raises(AudioError, match="3600 s, at most 300 s are heard at once in a prompt"):
+            generate(model, [(Text("where"), hour)], hearing=hearing)
+    assert generate(model, [(Text("where"), noise(6_000))], hearing=hearing)  # the next one is heard
 
 
 def test_counts_below_one_are_refused_with_the_value(parts: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from model_builders import build_encoder, build_language_model, build_tokenizer
 from safetensors.torch import load_file, save_file
-from transformers import GPT2Config, GPT2LMHeadModel, OPTForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, OPTForCausalLM
 
 from iclal.errors import ModelError, PromptError
 from iclal.model import hub
@@ -100,6 +100,21 @@ def test_text_behind_other_rows_has_the_tokens_it_has_in_a_text(tmp_path: Path) 
     assert tokens([language_model.end_id("\n")]) == ["<0x0A>"]
     assert language_model.encode(" paris rome\n")[1] == [6, 11, 12]
     assert language_model.text(language_model.ids(" paris rome")) == "paris rome"
+
+
+def test_no_text_is_lost_where_a_tokenizer_joins_line_breaks(tmp_path: Path) -> None:
+    folder = build_language_model(tmp_path, "sentencepiece")
+    said = json.loads((folder / "tokenizer.json").read_text())
+    said["model"]["vocab"] |= {"\n" * count: len(said["model"]["vocab"]) + count - 1 for count in (1, 2)}
+    said["model"]["merges"].append(["\n", "\n"])
+    (folder / "tokenizer.json").write_text(json.dumps(said))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    network = AutoModelForCausalLM.from_pretrained(folder)
+    network.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    language_model = LanguageModel(network, tokenizer)
+    for text in ("\n", "\n\nparis", "\n paris", " paris\n\n"):
+        ids, ends = language_model.encode(text)
+        assert tokenizer.decode(ids).lstrip(" ") == text.lstrip(" ") and ends[-1] == len(text)
 
 
 def test_an_end_of_several_tokens_is_refused_with_them(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import doctest
+from pathlib import Path
 
 import pytest
 from model_builders import build_language_model, noise
@@ -78,6 +79,12 @@ def test_a_prompt_that_is_empty_or_too_long_is_refused_with_the_numbers() -> Non
     message = r"90 rows \(30 of audio\) and 11 for the answer make 101, the language model has 100 positions"
     with pytest.raises(PromptError, match=message):
         check_length(Layout(rows, 90), 11, 100)
+
+
+def test_text_behind_an_empty_slot_is_tokenised_as_behind_a_clip(tmp_path: Path) -> None:
+    model = LanguageModel.load(build_language_model(tmp_path, "sentencepiece"))
+    empty, full = (tokenize((SlotText(text), Text("\nparis")), model).parts for text in ("", "rome"))
+    assert empty[-1] == full[-1]
 
 
 def test_shared_rows_tell_clips_apart_and_leave_each_prompt_its_last_row() -> None:

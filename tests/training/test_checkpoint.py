@@ -77,6 +77,8 @@ def test_a_random_state_with_a_generator_missing_is_an_error() -> None:
     del state["numpy_position"]
     with pytest.raises(TrainingError, match=r"cannot be restored.*numpy_position"):
         restore_random_state(state)
+    with pytest.raises(TrainingError, match=r"saved on another kind of device than cpu .*\(cuda\)"):
+        restore_random_state(random_state() | {"cuda": torch.zeros(16, dtype=torch.uint8)})
 
 
 @pytest.mark.parametrize(

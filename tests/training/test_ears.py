@@ -440,6 +440,14 @@ def test_every_recipe_of_the_package_is_valid_and_says_what_it_is_for() -> None:
     assert (changed.train.steps, changed.data.passages) == (7, 11)
 
 
+def test_a_home_is_found_and_one_that_is_not_there_is_refused() -> None:
+    assert read_recipe("own", ("encoder=~/w2v", "data.train=m.jsonl")).encoder == str(Path.home() / "w2v")
+    with pytest.raises(SettingsError, match="Write the path out"):
+        read_recipe("own", ("encoder=~nobody-x/a", "data.train=m.jsonl"))
+    with pytest.raises(SettingsError, match=r"window_seconds: .* less than or equal to 300"):
+        read_recipe("own", ("window_seconds=400", "data.train=m.jsonl"))
+
+
 def test_recipes_that_contradict_themselves_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"no recipe 'nought'.*one of"):
         read_recipe("nought")

@@ -396,6 +396,18 @@ def test_checkpoints_that_are_all_torn_make_room_for_those_of_the_run_begun_anew
     stopped = task.fit(tmp_path, {"max_minutes": 1e-9}, resume=True, accept_changes=True)
     assert (stopped.step, stopped.finish_reason) == (1, "time")
     assert load_weights(stopped.checkpoint, task.network) == 1
+    there = {folder.name for folder in (tmp_path / "checkpoints").iterdir()}
+    assert {"step-1", "step-6.torn"} <= there and "step-6" not in there
+
+
+def test_a_run_gone_on_with_may_have_a_step_without_a_gradient(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Task().fit(tmp_path, {"max_minutes": 1e-9}).step == 1
+    task = Task()
+    task.spoil = lambda batch, loss: 0 * loss if batch.ids == ["clip-1-0"] else loss
+    assert task.fit(tmp_path, resume=True, accept_changes=True, quiet=False).finish_reason == "finished"
+    assert "no gradient" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def evaluate(
         DataError: a grid or pools that do not do (see `check_cells`, `Pools`, `draw_blocks`).
         PromptError: a prompt longer than the language model's positions; nothing is cut. Where the model itself wrote
             the text that is too long (a cascade that loops), its answer counts as wrong instead, and is counted.
-        AudioError: from `hear`.
+        AudioError: from `hear`, or a clip that is too long to be heard at once.
     """
     settings = settings or EvaluationSettings()
     check_cells(cells, published=set(settings.inputs) == set(INPUTS))
@@ -156,7 +156,7 @@ def evaluate(
     ]
     for block in drawn:
         for item in (*block.demonstrations, *block.queries):
-            clips.audio(item.clip)
+            inference.check_seconds(clips.audio(item.clip))
     with inference.in_use(model):
         slots = Slots(clips, model, pools, settings.seed)
         bar = Bar("evaluating", sum(len(_inputs_at(b.cell.shots, inputs)) for b in drawn), wanted=progress)

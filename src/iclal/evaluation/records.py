@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from iclal.evaluation.score import TranscriptScore, score_transcripts
 
 _WORST = 20
 
-# The files that an evaluation lays into its subfolders, by place and name, whole or still aside; no others are removed.
+# What an evaluation lays into its subfolders, by place and name (transcripts also half written). No others go.
 _OWN_FILES = {
     "transcripts": ("*/*.jsonl*", re.compile(r"(references(-.+)?|hypotheses-.+)\.jsonl(\.partial)?")),
     "clips": ("*.flac", re.compile(r"\d+-.+\.flac")),
@@ -116,10 +117,11 @@ def _holds_report(folder: Path) -> bool:
 def _remove_earlier(folder: Path, written: Collection[Path]) -> None:
     """Remove what an earlier evaluation left in a subfolder; with what is written now it would be taken for one."""
     pattern, name = _OWN_FILES[folder.name]
-    # Where case is not told apart, a file keeps the case that it was first written with.
-    kept = {str(path).casefold() for path in written}
+    # By the file, not by its name: where case is not told apart, it keeps the case that it was first written with.
+    kept = {(file.st_dev, file.st_ino) for file in map(os.stat, written)}
     for path in sorted(folder.glob(pattern)):
-        if name.fullmatch(path.name) and str(path).casefold() not in kept:
+        file = path.stat()
+        if name.fullmatch(path.name) and (file.st_dev, file.st_ino) not in kept:
             path.unlink()
             if path.parent != folder and not any(path.parent.iterdir()):
                 path.parent.rmdir()

@@ -80,6 +80,15 @@ class Transcript:
     finish_reason: FinishReason
 
 
+def check_seconds(audio: Audio) -> None:
+    """Raises AudioError for a clip that is too long to be heard at once."""
+    if audio.duration_seconds > MOST_SECONDS:
+        raise AudioError(
+            f"{audio.source or 'a clip'}: {audio.duration_seconds:.0f} s, at most {MOST_SECONDS} s are heard at once "
+            "in a prompt; cut it, or transcribe it first"
+        )
+
+
 class Hearing:
     """Clips with their prefixes, each computed once; give the same one to several calls to keep them.
 
@@ -94,29 +103,19 @@ class Hearing:
         self.token_ids: list[list[int]] = []  # CTC's greedy path, empty for other connectors
 
     def number(self, audio: Audio) -> int:
-        """The clip's number, a new one for a new clip."""
+        """The clip's number, a new one for a new clip. Raises AudioError for one too long to be heard at once."""
+        check_seconds(audio)
         number = self._numbers.setdefault(id(audio), len(self.audios))
         if number == len(self.audios):
             self.audios.append(audio)
         return number
 
     def hear(self, batch_size: int = BATCH_SIZE) -> list[int]:
-        """Hear what is new; how many rows each clip has.
-
-        Raises:
-            AudioError: a clip that is too long to be heard at once.
-            PromptError: a batch of less than one.
-        """
+        """Hear what is new; how many rows each clip has. Raises PromptError for a batch of less than one."""
         if batch_size < 1:
             raise PromptError(f"batch_size must be 1 or more, found {batch_size}")
         first = len(self.prefixes)
         new = sorted(range(first, len(self.audios)), key=lambda number: len(self.audios[number].samples))
-        for number in new:
-            if (seconds := self.audios[number].duration_seconds) > MOST_SECONDS:
-                raise AudioError(
-                    f"{self.audios[number].source or 'a clip'}: {seconds:.0f} s, at most {MOST_SECONDS} s are heard at "
-                    "once in a prompt; cut it, or transcribe it first"
-                )
         rows: dict[int, tuple[Tensor, list[int]]] = {}
         for start in range(0, len(new), batch_size):
             numbers = new[start : start + batch_size]
@@ -151,7 +150,8 @@ def generate(
 
     Raises:
         PromptError: a prompt that is no tuple, empty, not filled, or too long for the language model's positions.
-        ModelError: the language model is in the state for activation checkpointing.
+        AudioError: a clip that is too long to be heard at once.
+        ModelError: the language model is in the state for activation checkpointing, or computes what is not finite.
     """
     with in_use(model):
         hearing, tokenized, layouts = _lay_out_all(model, prompts, [()] * len(prompts), hearing, batch_size)

@@ -93,9 +93,10 @@ def tokenize(prompt: Prompt, model: Tokens, clip_number: Callable[[Audio], int] 
     if model.prefix_ids:
         parts.append(Run(model.prefix_ids, (False,) * len(model.prefix_ids)))
     waiting: list[Text] = []
+    first = True  # no slot yet, be it empty
 
     def flush() -> None:
-        if run := _run(waiting, model, first=len(parts) == bool(model.prefix_ids)):
+        if run := _run(waiting, model, first):
             parts.append(run)
         waiting.clear()
 
@@ -104,6 +105,7 @@ def tokenize(prompt: Prompt, model: Tokens, clip_number: Callable[[Audio], int] 
             waiting.append(piece)
             continue
         flush()
+        first = False
         if isinstance(piece, SlotText):
             if piece.text:
                 ids = model.ids(" " + piece.text)

@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from iclal.errors import TrainingError
 
 MARKER = "complete.json"
+CPU = torch.device("cpu")
 _NAME = re.compile(r"step-(\d+)")
 
 
@@ -208,6 +209,13 @@ def prune_checkpoints(checkpoints: Path, keep: int, best_step: int | None) -> No
                 remove_folder(folder)
 
 
+def put_aside(folder: Path) -> None:
+    """Rename a torn checkpoint to `step-N.torn`: no run takes it for its own, and a person may still look at it."""
+    with disk_errors(folder, "put a torn checkpoint aside"):
+        remove_folder(aside := folder.with_name(folder.name + ".torn"))
+        folder.rename(aside)
+
+
 def remove_folder(folder: Path) -> None:
     """Remove a checkpoint, first from its name, so that a kill in between leaves nothing that looks like one."""
     if folder.exists():
@@ -286,8 +294,10 @@ def module_digest(module: nn.Module) -> str:
 # Random generators ----------------------------------------------------------------------------------------------
 
 
-def random_state() -> dict[str, Tensor]:
-    """The global generators of Python, NumPy (SpecAugment draws from it) and torch, as tensors of integers."""
+def random_state(device: torch.device = CPU) -> dict[str, Tensor]:
+    """The global generators of Python, NumPy (SpecAugment draws from it) and torch, as tensors of integers; and that of
+    the device that a run computes on.
+    """
     _, python_words, python_gauss = random.getstate()
     _, numpy_words, position, has_gauss, gauss = np.random.get_state(legacy=True)
     state = {
@@ -298,19 +308,24 @@ def random_state() -> dict[str, Tensor]:
         "numpy_gauss": torch.tensor([gauss], dtype=torch.float64),
         "torch": torch.get_rng_state(),
     }
-    if torch.cuda.is_initialized():  # by this run: one on the CPU does not depend on what else the machine has
-        state |= {f"cuda.{device}": value for device, value in enumerate(torch.cuda.get_rng_state_all())}
-    if torch.backends.mps.is_available():
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
         state["mps"] = torch.mps.get_rng_state()
     return state
 
 
-def restore_random_state(state: Mapping[str, Tensor]) -> None:
+def restore_random_state(state: Mapping[str, Tensor], device: torch.device = CPU) -> None:
     """Set the global generators as `random_state` found them.
 
     Raises:
-        TrainingError: a generator is missing, or the checkpoint comes from other devices.
+        TrainingError: a generator is missing, or the checkpoint comes from another kind of device.
     """
+    if differing := sorted(state.keys() ^ random_state(device).keys()):
+        raise TrainingError(
+            f"the random state was saved on another kind of device than {device} and cannot be restored "
+            f"({', '.join(differing)})"
+        )
     try:
         gauss = state["python_gauss"].tolist()
         random.setstate((3, tuple(state["python"].tolist()), gauss[0] if gauss else None))
@@ -318,24 +333,22 @@ def restore_random_state(state: Mapping[str, Tensor]) -> None:
         words = state["numpy"].numpy().astype(np.uint32)
         np.random.set_state(("MT19937", words, position, has_gauss, state["numpy_gauss"].item()))
         torch.set_rng_state(state["torch"])
-        if devices := sorted(name for name in state if name.startswith("cuda.")):
-            if not torch.cuda.is_initialized():
-                raise KeyError(devices[0])
-            torch.cuda.set_rng_state_all([state[f"cuda.{number}"] for number in range(len(devices))])
-        if torch.backends.mps.is_available():
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda"], device)
+        if device.type == "mps":
             torch.mps.set_rng_state(state["mps"])
-    except (KeyError, ValueError) as error:
-        raise TrainingError(f"the random state was saved on other devices and cannot be restored ({error})") from error
+    except ValueError as error:
+        raise TrainingError(f"the random state cannot be restored ({error})") from error
 
 
 @contextmanager
-def kept_random_state() -> Iterator[None]:
+def kept_random_state(device: torch.device = CPU) -> Iterator[None]:
     """Whatever draws inside leaves the generators as they were: validating does not change training."""
-    state = random_state()
+    state = random_state(device)
     try:
         yield
     finally:
-        restore_random_state(state)
+        restore_random_state(state, device)
 
 
 def seed_everything(seed: int) -> None:

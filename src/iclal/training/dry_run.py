@@ -74,7 +74,7 @@ def estimate(
 
     trainable.train()
     try:
-        with kept_random_state():
+        with kept_random_state(parameters[0].device):
             worst_seconds = max((seconds_of([batch]) for batch in worst), default=0.0)
             seconds_of([draw_batch(0, 0)])  # the first call of anything is slow: not timed
             step_seconds = seconds_of(draw_batch(0, micro) for micro in range(settings.micro_batches))

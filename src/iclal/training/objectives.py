@@ -78,6 +78,7 @@ def ears_loss(
     """The batch's loss: sums by weight, counted in the tokens of all objectives.
 
     Every clip passes the encoder once, whatever reads its prefix; or not at all, where its `frames` are given.
+    Alignment scores the frames apart from the rows that the others read.
     """
     frames = model.encode(batch.audios) if frames is None else frames
     sums: dict[str, tuple[Tensor, int]] = {}

@@ -13,6 +13,7 @@ from iclal.data.prompt import Template
 from iclal.data.world.voices import DRAWN_SHARE
 from iclal.errors import SettingsError
 from iclal.model.connector import ConnectorSettings, CTCSettings
+from iclal.model.inference import MOST_SECONDS
 from iclal.settings import Settings
 from iclal.training.objectives import Objectives
 from iclal.training.recordings import QUIET
@@ -75,7 +76,7 @@ class EarsRecipe(Settings):
     objectives: Objectives = Objectives(alignment=1.0)
     template: Template = Template()
     transcription_instruction: str | None = None  # None: [audio; transcript], as the paper trains
-    window_seconds: float = Field(default=20.0, ge=0.5)
+    window_seconds: float = Field(default=20.0, ge=0.5, le=MOST_SECONDS)
     data: DataSettings = DataSettings()
     teacher: TeacherSettings = TeacherSettings()
     augment: Augment = QUIET
@@ -91,7 +92,10 @@ class EarsRecipe(Settings):
     @field_validator("language_model", "encoder")
     @classmethod
     def _at_home(cls, place: str) -> str:
-        return str(Path(place).expanduser()) if place.startswith("~") else place
+        try:
+            return str(Path(place).expanduser()) if place.startswith("~") else place
+        except RuntimeError as error:
+            raise ValueError(f"{error} Write the path out") from error
 
     @model_validator(mode="after")
     def _instructed(self) -> EarsRecipe:

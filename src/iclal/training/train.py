@@ -30,6 +30,7 @@ from iclal.training.checkpoint import (
     load_weights,
     newest_checkpoint,
     prune_checkpoints,
+    put_aside,
     put_tensors,
     random_state,
     remove_folder,
@@ -174,9 +175,13 @@ class _Run:
         self.log = RunLog(folder, settings.steps, quiet=quiet, tensorboard=settings.tensorboard)
         self.state = State()
         self.clock = Clock()
-        self._unreached = list(self.parameters)  # by a gradient, in this session
+        self._unreached = list(self.parameters)  # by a gradient; a run that is gone on with was judged before
         self._saved_step, self._saved_at_seconds = -1, 0.0
         self._session_step, self._session_seconds = 0, 0.0
+
+    @property
+    def device(self) -> torch.device:
+        return self.parameters[0].device
 
     @property
     def checkpoints(self) -> Path:
@@ -253,12 +258,13 @@ class _Run:
         why = "loss" if sums.bad_ids else "gradient" if sums.count else "no target tokens"
         values = {"why": why, "ids": ids, "gradient_norm": norm, "in_a_row": self.state.bad_steps}
         self.log.write("skipped", self.state.step, values)
-        what = why if why.startswith("no") else f"the {why} is not finite"
+        what = "there are no target tokens" if why.startswith("no") else f"the {why} is not finite"
         self.log.say(f"step {self.state.step} is skipped: {what}; items: {shown_ids(ids)}")
         if self.state.bad_steps >= self.settings.max_bad_steps:
+            cure = "look at them" if why.startswith("no") else "look at them, or lower the learning rate"
             raise TrainingError(
-                f"stopped at step {self.state.step}: {self.state.bad_steps} steps in a row had no finite loss and "
-                f"gradient, last with the items {shown_ids(ids)}; look at them, or lower the learning rate. "
+                f"stopped at step {self.state.step}: {self.state.bad_steps} steps in a row were skipped, the last as "
+                f"{what}, with the items {shown_ids(ids)}; {cure}. "
                 f"The newest checkpoint in {self.checkpoints} is from before"
             )
 
@@ -287,7 +293,7 @@ class _Run:
         """Metrics and listening losses of this step; True if it is the best so far. Draws nothing from training."""
         step = self.state.step
         self._set_training(False)
-        with kept_random_state(), torch.no_grad():
+        with kept_random_state(self.device), torch.no_grad():
             metrics = {name: float(value) for name, value in validate(step).items()} if validate else {}
             heard = {name: float(value) for name, value in listen(step).items()} if listen else {}
         self._set_training(True)
@@ -338,7 +344,8 @@ class _Run:
         self.state.elapsed_seconds = self.clock.elapsed()
         self.log.sync()  # the log must reach at least as far as the checkpoint
         state = asdict(self.state)
-        save_checkpoint(self.checkpoints, Checkpoint(self.tensors, self.optimizer.tensors(), random_state(), state))
+        generators = random_state(self.device)
+        save_checkpoint(self.checkpoints, Checkpoint(self.tensors, self.optimizer.tensors(), generators, state))
         self._saved_step, self._saved_at_seconds = self.state.step, self.clock.elapsed()
         prune_checkpoints(self.checkpoints, self.settings.keep_checkpoints, self.state.best_step)
 
@@ -357,7 +364,7 @@ class _Run:
             say(f"changed: {change}")
         if folder is None or checkpoint is None:
             for _, torn in list_checkpoints(self.checkpoints):  # or they would pass for newer ones than the next
-                remove_folder(torn)
+                put_aside(torn)
             say(f"{self.folder} has no whole checkpoint: starting from the first step")
             return
         put_tensors(checkpoint.weights, self.tensors, folder)
@@ -365,10 +372,11 @@ class _Run:
         self.state = State.of(checkpoint.state)
         self.clock = Clock(self.state.elapsed_seconds)
         self._saved_step, self._saved_at_seconds = step, self.state.elapsed_seconds
+        self._unreached = []
         for later, path in list_checkpoints(self.checkpoints):
             if later > step:  # torn, or of a branch that is left by resuming from an earlier one
                 remove_folder(path)
-        restore_random_state(checkpoint.random)
+        restore_random_state(checkpoint.random, self.device)
         say(f"going on from {folder} (step {step}, {duration(self.state.elapsed_seconds)} trained)")
 
     def _finish(self, reason: Literal["finished", "time", "interrupted"]) -> FitResult:
@@ -404,7 +412,7 @@ class _Run:
     def _try_worst(self, worst: Iterable[AnyBatch], loss: Callable[[AnyBatch], StepLoss]) -> None:
         """The largest batches forward and backward, without an update: better out of memory now than in an hour."""
         self._set_training(True)
-        with kept_random_state():
+        with kept_random_state(self.device):
             for batch in worst:
                 accumulate([batch], loss, self.parameters, getattr(torch, self.settings.autocast))
                 self._clear_gradients()
@@ -414,13 +422,13 @@ class _Run:
 
         Not at once: what begins at zero on its way out (a residual, added layers) is reached from the second step on.
         """
-        first = len(self._unreached) == len(self.parameters)
         self._unreached = [p for p in self._unreached if p.grad is None or not p.grad.any()]
-        if first and len(self._unreached) == len(self.parameters):
+        if len(self._unreached) == len(self.parameters):
             raise TrainingError("no trained tensor got a gradient in the first step: is the loss cut off from them?")
-        if self._unreached and self.state.step == self.settings.steps // 10:
+        if self._unreached and self.state.step >= max(1, self.settings.steps // 10):
             names = [self.optimizer.names[id(p)] for p in self._unreached]
             self.log.say(f"no gradient in {self.state.step + 1} steps for {len(names)} tensors: {shown_ids(names)}")
+            self._unreached = []
 
     def _set_training(self, training: bool) -> None:
         """Training or evaluation mode for what is trained; frozen parts keep the mode they are in."""
