@@ -184,12 +184,12 @@ def test_the_curve_of_a_model_that_lies_in_a_run_is_found(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_ears_before_training_are_the_recipes_and_know_nothing(condition: Condition) -> None:
-    (found,) = untrained("ctc", "ctc", condition, 1, seed=0, progress=False)
+    (found,) = untrained("ctc", "ctc", condition, 6, seed=0, progress=False)
     assert (found.columns.model, found.columns.connector, found.columns.ablation_of) == ("ctc-step-0", "ctc", None)
     assert {outcome.asked.task for outcome in found.outcomes} == {"transcript", "questions"}
     assert {outcome.asked.shots for outcome in found.outcomes} == {0, 2}
     heard = [o for o in found.outcomes if o.input == "audio" and o.asked.task == "transcript"]
-    assert heard and not any(outcome.is_right for outcome in heard)
+    assert len(heard) == 12 and sum(outcome.is_right for outcome in heard) <= 4  # one of ten digits may be guessed
     (again,) = untrained("ctc", "ctc", condition, 1, seed=0, progress=False)
     assert again.meta["digests"] == found.meta["digests"]
 
