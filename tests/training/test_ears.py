@@ -399,6 +399,15 @@ def test_the_trained_encoder_attends_out_of_autocast_and_has_the_dropout_asked_f
         recipe(home, encoder_layers=9, freeze_encoder=True)
 
 
+def test_samples_are_given_up_once_a_frozen_encoder_has_heard_them(home: Path, tmp_path: Path) -> None:
+    speech = Speech(digits(), digits(2))
+    seconds = speech.train.seconds
+    train_ears(recipe(home, freeze_encoder=True, augment=UNCHANGED.model_dump()), tmp_path, speech, quiet=True)
+    assert speech.train.seconds == seconds
+    with pytest.raises(AssertionError, match="no samples any more"):
+        speech.train.draw(next(iter(speech.train.utterances)), 0, 0)
+
+
 def test_an_estimate_changes_nothing_and_says_memory_and_time(home: Path) -> None:
     found = vars(estimate_ears(recipe(home), Speech(digits(), digits(2))))
     assert found and all(isinstance(value, int | float) and value >= 0 for value in found.values())

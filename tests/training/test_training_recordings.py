@@ -112,3 +112,14 @@ def test_digest_sees_all_that_is_known_and_samples_but_not_where_they_lie() -> N
         changed = Recordings()
         changed.add(utterance, samples)
         assert changed.digest() != base
+
+
+def test_forgotten_samples_leave_lengths_and_can_no_longer_be_heard() -> None:
+    recordings = holding()
+    seconds = recordings.seconds
+    recordings.forget_samples()
+    assert (recordings.num_samples("a"), recordings.seconds) == (16_000, seconds)
+    assert recordings._samples["a"].strides == (0,)  # one zero for all
+    for ask in (recordings.digest, lambda: recordings.draw("a", 0, 0), lambda: Recordings().include(recordings)):
+        with pytest.raises(AssertionError, match="no samples any more"):
+            ask()

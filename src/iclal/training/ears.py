@@ -34,7 +34,7 @@ from iclal.training.frames import FrozenFrames
 from iclal.training.lessons import draw_lessons
 from iclal.training.objectives import Case, EarsBatch, check_objectives, ears_loss
 from iclal.training.recipe import BUNDLED, EarsRecipe
-from iclal.training.recordings import UNCHANGED, Recordings
+from iclal.training.recordings import UNCHANGED, Recordings, silence
 from iclal.training.step import SimpleBatch, StepLoss
 from iclal.training.teacher import TeacherAnswer, teach
 from iclal.training.train import FitResult, fit
@@ -82,7 +82,7 @@ def train_ears(
     """Train ears by the recipe, or go on; the best by free transcription of the validation clips is saved as a model.
 
     `quiet` writes nothing; without `progress` no bar is drawn while a frozen encoder hears, as where two trainings
-    share a terminal.
+    share a terminal. What a frozen encoder has heard is given up: `speech` cannot be trained on again.
 
     Raises:
         SettingsError, ModelError, DataError, TrainingError: what is amiss and what to do.
@@ -93,8 +93,8 @@ def train_ears(
         "recordings": speech.train.digest(),
         "validation": speech.validation.digest(),
     }
-    if recipe.hears_once:
-        school.hear(progress=progress and not quiet)
+    if recipe.hears_once and school.hear(progress=progress and not quiet):
+        speech.train.forget_samples()
     result = fit(
         school.model,
         school.groups,
@@ -364,7 +364,7 @@ class School:
         """A clip as it is heard in an epoch; where its frames are kept, silence of its length stands for it."""
         recordings, recipe = self.speech.train, self.recipe
         if self.frames is not None:
-            return Audio(np.broadcast_to(np.float32(0), recordings.num_samples(id)), source=id)  # one zero for all
+            return Audio(silence(recordings.num_samples(id)), source=id)
         return recordings.draw(id, recipe.train.seed, 0 if recipe.hears_once else epoch, recipe.augment)
 
     def loss(self, batch: SimpleBatch[EarsBatch]) -> StepLoss:

@@ -39,6 +39,7 @@ class Recordings:
         self.dropped: dict[str, int] = {}
         self.dropped_seconds = 0.0
         self._samples: dict[str, np.ndarray] = {}
+        self._forgotten = False
         for utterance in utterances:
             self.add(utterance, read_utterance(utterance))
 
@@ -73,6 +74,7 @@ class Recordings:
         Raises:
             DataError: an id is there already.
         """
+        assert not other._forgotten, "no samples any more"
         if twice := self.utterances.keys() & other.utterances.keys():
             raise DataError(f"two recordings have the id {min(twice)!r}; make ids unique")
         self.utterances |= other.utterances
@@ -80,6 +82,14 @@ class Recordings:
         for reason, count in other.dropped.items():
             self.drop(reason, 0.0, count)
         self.dropped_seconds += other.dropped_seconds
+
+    def forget_samples(self) -> None:
+        """Give samples up, where all that is to be heard was heard; lengths stay.
+
+        The process keeps their memory, and uses it for what comes next.
+        """
+        self._samples = {id: silence(len(samples)) for id, samples in self._samples.items()}
+        self._forgotten = True
 
     def num_samples(self, id: str) -> int:
         """Length of a recording, unchanged."""
@@ -92,6 +102,7 @@ class Recordings:
 
     def digest(self) -> str:
         """SHA-256 of samples and all that is known of them: what a resumed run must find unchanged."""
+        assert not self._forgotten, "no samples any more"
         digest = hashlib.sha256()
         for id, utterance in self.utterances.items():
             known = dataclasses.replace(utterance, audio=None).to_json()
@@ -101,6 +112,7 @@ class Recordings:
 
     def draw(self, id: str, seed: int, number: int, settings: Augment = QUIET) -> Audio:
         """A recording as heard at draw `number`: a function of (seed, number, id). Noise where its note says so."""
+        assert not self._forgotten, "no samples any more"
         digest = hashlib.sha256(f"{seed} {number} {id}".encode()).digest()
         rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
         samples = self._samples[id].astype(np.float32) / 32768
@@ -111,6 +123,11 @@ class Recordings:
         if in_noise:
             samples = noisy(samples, rng)
         return Audio(np.clip(samples, -1, 1).astype(np.float32), source=id)
+
+
+def silence(num_samples: int) -> np.ndarray:
+    """So many samples, float32 [S], that take no memory: what stands for a clip of that length."""
+    return np.broadcast_to(np.float32(0), num_samples)
 
 
 def read_utterance(utterance: Utterance) -> np.ndarray:
