@@ -86,13 +86,12 @@ class Utterance:
         questions = values.get("questions", [])
         if not isinstance(questions, list):
             raise TypeError(f"questions is {questions!r}, which is no list")
-        asked = tuple(_question(number, question) for number, question in enumerate(questions))
+        asked = tuple(read_question(question, f"questions.{number}") for number, question in enumerate(questions))
         return cls(**(values | {"questions": asked, "root": root}))
 
 
-def _question(number: int, values: Any) -> Question:
-    """A question of a manifest line. Raises TypeError, with the value, for what is none that can be answered."""
-    place = f"questions.{number}"
+def read_question(values: Any, place: str = "question") -> Question:
+    """A question as a manifest writes it. Raises TypeError, with place and value, for none that can be answered."""
     if not isinstance(values, dict):
         raise TypeError(f"{place} is {values!r}, which is no object")
     for name in ("id", "question"):

@@ -26,7 +26,7 @@ from iclal.data.corpora.reader import (
     read_lines,
     walk,
 )
-from iclal.data.manifest import Question, Utterance
+from iclal.data.manifest import Question, Utterance, read_question
 from iclal.errors import DataError
 from iclal.settings import Settings
 
@@ -210,14 +210,9 @@ def _number(value: Any) -> float | None:
 def _questions(values: Any) -> tuple[Question, ...] | None:
     """Questions as a manifest writes them, or None where they are something else."""
     try:
-        given = [(one["id"], one["question"], one["answers"]) for one in values or ()]
-    except (TypeError, KeyError):
+        return tuple(map(read_question, values or ()))
+    except TypeError:
         return None
-    if not all(isinstance(answers, list) and answers for _, _, answers in given):
-        return None
-    found = tuple(Question(id, question, tuple(answers)) for id, question, answers in given)
-    flat = [text for one in found for text in (one.id, one.question, *one.answers)]
-    return found if all(isinstance(text, str) for text in flat) else None
 
 
 def _read_tree(root: Path, options: Options) -> Iterator[Candidate | Problem]:
