@@ -218,6 +218,17 @@ def test_questions_of_each_kind_come_before_a_second_of_any(pool: Pool) -> None:
         assert {kind_of(question, passage) for question in asked[: len(kinds)]} == set(kinds)
 
 
+def test_label_documents_have_voice_notes_on_all_of_their_clips_or_on_few(pool: Pool) -> None:
+    """As ears write them: between a class word and its label."""
+    rng = random.Random(0)
+    noted: list[float] = []
+    for _ in range(100):
+        passages = documents._labels(pool, rng)[1]
+        noted.append(sum(passage.voice is not None for passage in passages) / len(passages))
+    assert all(share < 0.5 or share > 0.75 for share in noted)
+    assert 0.45 < sum(share > 0.75 for share in noted) / len(noted) < 0.75
+
+
 @pytest.mark.parametrize("kind", ["labels", "voice"])
 def test_labels_and_voices_are_asked_for_in_other_words_too(
     pool: Pool, kind: str, monkeypatch: pytest.MonkeyPatch

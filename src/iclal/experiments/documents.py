@@ -44,6 +44,9 @@ _WORDED = {"copy": transcript, "transcript": transcript, "questions": questions,
 _JUMBLED_SHARE = 0.2  # of the instructions of patterns and label words: the demonstrations tell what is to be done
 REWORDED_SHARE = 0.6  # of those that are not jumbled
 _SEVERAL = 6  # questions about one clip
+# Ears write a note behind every clip, so that label documents have it behind all of theirs or behind few: between a
+# class word and its label it cost one answer in six (docs/log.md).
+_NOTED_SHARE = 0.6
 # Documents of questions about any passage, about facts that compete, and about nothing but which of several numbers
 # goes with the things asked about: that is what the model got wrong most often (docs/log.md).
 _ASKED_SHARES = (0.45, 0.4, 0.15)
@@ -140,10 +143,13 @@ class Pool:
             frames = _COUNTING if rng.random() < 0.5 else taste.frames
             taste = dataclasses.replace(taste, frames=tuple(rng.sample(frames, rng.choice((1, 2)))))
         utterance = sentences.passage(rng, id, PART, taste)
-        if rng.random() < 0.3:
-            note = (rng.choice(values) if rng.random() < 0.8 else "" for values in voice.CANDIDATES.values())
-            utterance = voices.with_note(utterance, *note)
-        return utterance
+        return _noted(rng, utterance) if rng.random() < 0.3 else utterance
+
+
+def _noted(rng: random.Random, utterance: Utterance) -> Utterance:
+    """The utterance with a voice note of one to three parts, or by chance of none."""
+    note = (rng.choice(values) if rng.random() < 0.8 else "" for values in voice.CANDIDATES.values())
+    return voices.with_note(utterance, *note)
 
 
 def _compete(passage: Utterance) -> bool:
@@ -264,9 +270,9 @@ def _labels(pool: Pool, rng: random.Random) -> tuple[Episode, list[Utterance], i
     if rng.random() < 0.5:  # words of one token: binding without spelling
         label_words = rng.sample(_plain_words(), 20)
     episode = labels.episode(rng, label_words, values, ways)
-    passages = pool.single
-    if around is not None:
-        passages = _word_clips(rng, episode, around)
+    passages = pool.single if around is None else _word_clips(rng, episode, around)
+    if rng.random() < _NOTED_SHARE:
+        passages = [_noted(rng, passage) for passage in passages]
     return episode, passages, min(ways * rng.choice((2, 2, 3, 4)), 12)
 
 
