@@ -22,7 +22,7 @@ from iclal import __version__, cli, cli_data, load, read_audio, terminal
 from iclal.data.manifest import read_manifest
 from iclal.errors import DataError
 from iclal.model.encoder import Encoder
-from iclal.training.recipe import recipe_names
+from iclal.recipes import recipe_names
 
 VERBS = {
     "transcribe": cli.transcribe,

@@ -17,6 +17,7 @@ from cyclopts import App, CycloptsError, Parameter, validators
 import iclal
 from iclal.cli_data import corpora, data_app, prepare, score, world
 from iclal.errors import IclalError, SettingsError
+from iclal.recipes import recipe_names
 from iclal.terminal import (
     Flag,
     Json,
@@ -45,11 +46,6 @@ Device = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1 or mps.")]
 _KEYS = "every key stands in a run's recipe.yaml, and an unknown one names those that are near"
 Resume = Annotated[bool, Flag, Parameter(help="Go on with the run in --out; if there is none, begin one.")]
 AcceptChanges = Annotated[bool, Flag, Parameter(help="Resume although recipe or data changed.")]
-
-
-def _recipes() -> str:
-    """The package's recipes; `iclal.training.recipe` lists them too, but its import takes seconds."""
-    return ", ".join(sorted(path.stem for path in (Path(iclal.__file__).parent / "recipes").glob("*.yaml")))
 
 
 @Parameter(name="*")
@@ -234,7 +230,7 @@ def _prompt(
 
 
 def train(
-    recipe: Annotated[str, Parameter(help=f"A recipe of the package ({_recipes()}), or a YAML file.")],
+    recipe: Annotated[str, Parameter(help=f"A recipe of the package ({', '.join(recipe_names())}), or a YAML file.")],
     /,
     *overrides: Annotated[str, Parameter(help=f"key=value, laid on top of the recipe; {_KEYS}.")],
     out: Annotated[Path, Parameter(help="The run folder.")] = Path("runs/train"),

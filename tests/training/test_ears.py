@@ -22,11 +22,12 @@ from iclal.model.encoder import Encoder
 from iclal.model.inference import transcribe_greedily
 from iclal.model.layout import lay_out, tokenize
 from iclal.model.saving import load
+from iclal.recipes import recipe_names
 from iclal.training import ears
 from iclal.training.checkpoint import list_checkpoints, load_checkpoint, load_weights, module_digest
 from iclal.training.ears import School, Speech, Trained, build_model, estimate_ears, hold_out, read_speech, train_ears
 from iclal.training.frames import FrozenFrames
-from iclal.training.recipe import EarsRecipe, read_recipe, recipe_names
+from iclal.training.recipe import EarsRecipe, read_recipe
 from iclal.training.recordings import UNCHANGED, Recordings
 
 DATA = Path(__file__).parents[2] / "data"
@@ -279,6 +280,22 @@ def test_a_frozen_encoder_stays_as_it_was(home: Path, tmp_path: Path) -> None:
     trained = train_ears(made, tmp_path, Speech(digits(), digits(2)), quiet=True)
     assert module_digest(trained.model.encoder) == before
     assert not any(p.requires_grad for p in trained.model.encoder.parameters())
+
+
+@pytest.mark.parametrize(
+    ("objectives", "taught"), [({"alignment": 1.0}, False), ({"alignment": 1.0, "transcription": 1.0}, True)]
+)
+def test_the_residual_is_trained_only_where_rows_are_read(
+    home: Path, objectives: dict[str, float], taught: bool
+) -> None:
+    school = School(recipe(home, objectives=objectives), Speech(digits(), digits(2)))
+    school.model.train()
+    loss = school.loss(school.draw(0, 0)).sum
+    trained = {id(parameter) for parameter in school.groups["connector"]}
+    residual = dict(school.model.connector.residual.named_parameters())
+    assert residual and all((id(parameter) in trained) is taught for parameter in residual.values())
+    found = torch.autograd.grad(loss, school.groups["connector"], allow_unused=True)
+    assert all(gradient is not None for gradient in found)  # whatever is trained has something to learn from
 
 
 def test_a_frozen_encoder_hears_each_clip_once_and_is_not_asked_again(

@@ -20,6 +20,7 @@ from iclal.data.prompt import Clip, Example, SlotText, fill
 from iclal.errors import DataError
 from iclal.evaluation.metrics import total_word_errors
 from iclal.evaluation.normalize import get_normalizer
+from iclal.model.connector import CTCConnector
 from iclal.model.device import choose_device
 from iclal.model.encoder import Encoder
 from iclal.model.inference import score_targets, transcribe, transcription_prompt
@@ -240,12 +241,15 @@ class School:
         self.notes: list[str] = []  # what the user should know besides the speech's own
         torch.manual_seed(recipe.train.seed)
         self.model = build_model(recipe)
-        encoder = list(self.model.encoder.parameters())
-        self.groups = {"connector": list(self.model.connector.parameters())}
+        connector = self.model.connector
+        residual = connector.residual if isinstance(connector, CTCConnector) else None
+        if residual is not None and not recipe.objectives.reads_prefix:
+            residual.requires_grad_(False)  # it is of rows alone: nothing would teach it
+        self.groups = {"connector": [p for p in connector.parameters() if p.requires_grad]}
         if recipe.freeze_encoder:
             self.model.encoder.requires_grad_(False).eval()
         else:
-            self.groups["encoder"] = encoder
+            self.groups["encoder"] = list(self.model.encoder.parameters())
         if recipe.objectives.alignment:
             fastest = 1 / recipe.augment.shortest_stretch
             speech.train.leave_out(too_fast(self.model, speech.train, fastest), "too short for their text")

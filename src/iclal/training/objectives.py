@@ -47,6 +47,11 @@ class Objectives(Settings):
         """The objectives in words, e.g. "alignment + distillation"; saved with the ears and written in reports."""
         return " + ".join(name for name, weight in self.model_dump().items() if weight)
 
+    @property
+    def reads_prefix(self) -> bool:
+        """Whether the language model reads the prefix: alignment does without."""
+        return bool(self.transcription or self.distillation)
+
 
 @dataclass(frozen=True)
 class Case:

@@ -14,6 +14,7 @@ from iclal.data.world.voices import DRAWN_SHARE
 from iclal.errors import SettingsError
 from iclal.model.connector import ConnectorSettings, CTCSettings
 from iclal.model.inference import MOST_SECONDS
+from iclal.recipes import recipe_names
 from iclal.settings import Settings
 from iclal.training.objectives import Objectives
 from iclal.training.recordings import QUIET
@@ -127,13 +128,6 @@ class EarsRecipe(Settings):
         A clip whose note says "noisy" keeps the noise of its first draw.
         """
         return self.freeze_encoder and not self.augment.changes
-
-
-def recipe_names() -> list[str]:
-    """Names of the recipes that come with the package."""
-    return sorted(
-        path.name.removesuffix(".yaml") for path in files("iclal.recipes").iterdir() if path.name.endswith(".yaml")
-    )
 
 
 def read_recipe(name: str, overrides: list[str] | tuple[str, ...] = ()) -> EarsRecipe:
