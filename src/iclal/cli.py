@@ -43,7 +43,7 @@ LanguageModelFolder = Annotated[
     Path | None, Parameter(help="Where the model's own language model lies now, if it was moved.")
 ]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:1 or mps.")]
-_KEYS = "every key stands in a run's recipe.yaml, and an unknown one names those that are near"
+_KEYS = "all keys are listed in a run's recipe.yaml; a mistyped one is answered with those that are near"
 Resume = Annotated[bool, Flag, Parameter(help="Go on with the run in --out; if there is none, begin one.")]
 AcceptChanges = Annotated[bool, Flag, Parameter(help="Resume although recipe or data changed.")]
 
@@ -104,7 +104,7 @@ def _end(error: BaseException) -> int:
 
 
 def transcribe(
-    audio: Annotated[tuple[str, ...], Parameter(help="Recordings of any length: WAV, FLAC, Ogg, MP3 ...")],
+    audio: Annotated[tuple[str, ...], Parameter(help="One or more recordings of any length: WAV, FLAC, Ogg, MP3 ...")],
     /,
     *,
     chosen: Chosen = Chosen(),
@@ -133,6 +133,8 @@ def transcribe(
                 print_json({"audio": name, "error": str(error)})
             continue
         assert not isinstance(transcript, list)
+        if transcript.no_speech and not json:
+            note(f"{name}: no speech was heard")
         if json:
             segments = [vars(segment) for segment in transcript.segments]
             print_json({"audio": name} | vars(transcript) | {"segments": segments})
@@ -161,7 +163,9 @@ def ask(
     ] = (),
     candidate: Annotated[
         tuple[str, ...],
-        Parameter(help="Rank such answers instead; may be given again.", negative="", show_default=False),
+        Parameter(
+            help="Rank these answers instead of writing one; may be given again.", negative="", show_default=False
+        ),
     ] = (),
     chosen: Chosen = Chosen(),
     json: Json = False,

@@ -14,7 +14,7 @@ from iclal.terminal import Flag, Json, add_verb, print_json, print_table, writin
 
 AtLeastOne = Parameter(validator=validators.Number(gte=1))
 Overwrite = Annotated[bool, Flag, Parameter(help="Replace a file that is there already.")]
-Seed = Annotated[int, Parameter(help="The same seed draws the same.")]
+Seed = Annotated[int, Parameter(help="Same seed, same draw.")]
 
 
 def prepare(
@@ -223,8 +223,8 @@ def sample(
     out: Path,
     /,
     *,
-    count: Annotated[int | None, AtLeastOne] = None,
-    hours: Annotated[float | None, Parameter(validator=validators.Number(gt=0))] = None,
+    count: Annotated[int | None, AtLeastOne, Parameter(help="So many utterances.")] = None,
+    hours: Annotated[float | None, Parameter(help="So many hours.", validator=validators.Number(gt=0))] = None,
     per: Annotated[Literal["speaker", "split", "label"] | None, Parameter(help="That much of each.")] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -246,14 +246,14 @@ def sample(
 
 def merge(
     out: Path,
-    manifests: Annotated[tuple[Path, ...], Parameter(negative="")],
+    manifests: Annotated[tuple[Path, ...], Parameter(help="One or more manifests, in order.", negative="")],
     /,
     *,
     prefix: Annotated[bool, Flag, Parameter(help="Put each manifest's folder in front of its ids.")] = False,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> int:
-    """Lay manifests one after another into OUT.
+    """Join manifests, one after another, into OUT.
 
     Examples:
         iclal data merge all.jsonl one.jsonl two.jsonl

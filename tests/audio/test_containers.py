@@ -25,6 +25,24 @@ def test_the_number_of_missing_bytes_is_told(format: str, lost: int) -> None:
     assert handle.tell() == 0
 
 
+def wav(claimed_bytes: int, behind: bytes = b"") -> io.BytesIO:
+    """2,000 samples of sound whose header claims another length, and something behind them."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.full(2_000, 7_777, np.int16), 16_000, format="WAV")
+    whole = bytearray(buffer.getvalue())
+    whole[40:44] = claimed_bytes.to_bytes(4, "little")
+    return io.BytesIO(bytes(whole) + behind)
+
+
+def test_sound_behind_what_a_header_claims_is_told_and_other_chunks_are_none() -> None:
+    assert what_is_missing(wav(1_000)) == "its header was never finished or is wrong: 3,000 bytes follow the sound " + (
+        "that it claims"
+    )
+    assert "4,000 bytes follow" in what_is_missing(wav(0))
+    for behind in (b"LIST\x04\0\0\0abcd", b"ID3\x03\0tag", b"\0" * 64, b"\0LIST\x04\0\0\0abcd", b"x"):
+        assert what_is_missing(wav(4_000, behind)) == ""
+
+
 @pytest.mark.parametrize(
     ("head", "format"),
     [

@@ -196,7 +196,21 @@ def test_wav_written_to_a_pipe_is_read_to_its_end(pcm: np.ndarray) -> None:
         whole[40:44] = struct.pack("<I", size)
         assert read_audio(bytes(whole)).num_samples == len(pcm)
     whole[40:44] = bytes(4)  # a recorder that died: it claims nothing, and libsndfile would believe it
-    refuse(bytes(whole), match="claims no sound where 166,720 bytes follow")
+    refuse(bytes(whole), match="166,720 bytes follow the sound that it claims")
+
+
+def test_samples_far_beyond_full_scale_are_no_sound() -> None:
+    assert read_audio(np.array([3e4, -3e4, 0], np.float32), sample_rate=16_000).num_samples == 3  # never scaled
+    refuse(np.array([1e30, 0, 0], np.float32), sample_rate=16_000, match="samples reach 1e\\+30 where full scale is 1")
+
+
+def test_a_part_of_an_audio_that_is_not_there_is_refused() -> None:
+    audio = Audio(np.zeros(16_000, np.float32), "clip")
+    assert audio.cut(0.25, 0.5).num_samples == 4_000
+    with pytest.raises(AudioError, match=r"clip: no part from 0 to 100 s, it lasts 1\.000 s"):
+        audio.cut(0, 100)
+    with pytest.raises(AudioError, match="Audio holds a NumPy array, found list"):
+        Audio([0.0])  # type: ignore[arg-type]
 
 
 def test_empty_wav_before_another_chunk_is_empty() -> None:

@@ -192,6 +192,23 @@ def test_many_problems_are_all_counted_and_told_but_few_kept(tmp_path: Path) -> 
     assert "error: schema: 500, the first 10 above" in list(report.lines())
 
 
+def test_lengths_that_a_manifest_does_not_state_are_those_of_the_headers(
+    speech: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    bare = [{name: value for name, value in one.items() if name != "duration_seconds"} for one in speech]
+    report = check_manifest(save(tmp_path, bare))
+    assert report.ok and report.seconds == pytest.approx(sum(one["duration_seconds"] for one in speech), abs=0.01)
+    report = check_manifest(save(tmp_path, [bare[0] | {"text": "a word " * 900}]))
+    assert report.warnings["speaking-rate"] == 1
+    assert check_manifest(save(tmp_path, bare), audio=False).seconds == 0
+
+
+def test_a_manifest_without_a_line_is_an_error(tmp_path: Path) -> None:
+    report = check_manifest(save(tmp_path, []))
+    assert not report.ok and report.errors == {"no-utterances": 1}
+    assert list(report.lines())[-1] == "0 utterances, 0.000 h, 0 speakers"
+
+
 def test_no_manifest_is_refused_with_its_path(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no manifest at .*gone\.jsonl"):
         check_manifest(tmp_path / "gone.jsonl")

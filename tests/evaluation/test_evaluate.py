@@ -18,10 +18,10 @@ from program import read_only_disk
 from iclal.audio.reading import Audio
 from iclal.data.manifest import Utterance
 from iclal.data.prompt import Prompt, Text
-from iclal.data.tasks import questions
+from iclal.data.tasks import questions, transcript
 from iclal.data.tasks.episode import Episode
 from iclal.errors import AudioError, DataError, PromptError, SettingsError
-from iclal.evaluation.blocks import Cell
+from iclal.evaluation.blocks import Cell, draw_blocks
 from iclal.evaluation.evaluate import (
     Evaluation,
     EvaluationSettings,
@@ -29,7 +29,7 @@ from iclal.evaluation.evaluate import (
     _generate_what_fits,
     evaluate,
 )
-from iclal.evaluation.inputs import FEW_SHOT_INPUTS, INPUTS, Clips
+from iclal.evaluation.inputs import FEW_SHOT_INPUTS, INPUTS, Clips, Slots
 from iclal.evaluation.outcomes import TOO_LONG
 from iclal.evaluation.records import check_folder, label, merge_meta, merge_rows, score_of, write_evaluations
 from iclal.evaluation.report.report import read_report
@@ -140,8 +140,9 @@ def test_a_clip_is_heard_once_whatever_its_inputs(model: ICLAL, monkeypatch: pyt
     cells = grid(("transcript", 0), ("transcript", 2))
     found = evaluate(model, cells, digit_pools(), hear, settings, progress=False)
     timed = {o.asked.utterance.id for o in found.outcomes if o.asked.shots == 0}  # once more, against the clock
-    assert Counter(heard).most_common(1)[0][1] <= 2
-    assert sum(count == 2 for count in Counter(heard).values()) <= len(timed)
+    (first, *others) = sorted(Counter(heard).values(), reverse=True)
+    assert first <= 3 and max(others) <= 2  # the very first call is not timed
+    assert sum(count >= 2 for count in Counter(heard).values()) <= len(timed)
 
 
 def test_a_clip_that_cannot_be_read_ends_the_evaluation_before_anything_is_generated(
@@ -155,6 +156,38 @@ def test_a_clip_that_cannot_be_read_ends_the_evaluation_before_anything_is_gener
     monkeypatch.setattr(inference, "generate", lambda *_, **__: pytest.fail("it was asked already"))
     with pytest.raises(AudioError, match="is no recording"):
         evaluate(model, grid(("transcript", 0)), pools(), hear_or_fail, EvaluationSettings(), progress=False)
+
+
+def test_a_clip_that_is_heard_in_place_of_others_alone_is_read_before_anything_too(
+    model: ICLAL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = EvaluationSettings(queries=16, clips=0, inputs=("audio", "shuffled-audio"))
+    asked: set[str] = set()
+
+    def hear_or_fail(utterance: Utterance) -> Audio:
+        asked.add(utterance.id)
+        return hear(utterance)
+
+    monkeypatch.setattr(inference, "generate", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model, grid(("transcript", 0)), pools(), hear_or_fail, settings, progress=False)
+    slots = Slots(Clips(model, hear), model, pools(), settings.seed)
+    drawn = draw_blocks(Cell("transcript", 0, transcript.episode), pools(), 16, settings.seed)
+    others = {slots.other(item.clip).id for block in drawn for item in block.queries}
+    assert others - {item.clip.id for block in drawn for item in block.queries} and others <= asked
+
+
+def test_evaluations_whose_files_would_have_the_same_names_are_refused(model: ICLAL, tmp_path: Path) -> None:
+    settings = EvaluationSettings(queries=2, max_new_tokens=2, clips=0, inputs=("audio",))
+    found = [
+        evaluate(
+            model, grid(("transcript", 0)), pools(), hear, settings.model_copy(update={"name": name}), progress=False
+        )
+        for name in ("my ears", "my-ears")
+    ]
+    with pytest.raises(DataError, match="the files of 'my ears' and 'my-ears' would have the same names"):
+        write_evaluations(tmp_path, found)
+    assert not any(tmp_path.iterdir())
 
 
 def test_ctrl_c_keeps_the_blocks_that_are_whole(model: ICLAL, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -278,3 +278,17 @@ def test_summaries_get_rouge(tmp_path: Path) -> None:
     score = score_files(reference, write(tmp_path / "hyp.jsonl", as_jsonl({"m1": "the team met"})), task="summary")
     assert isinstance(score, AnswerScore)
     assert score.means == {"rouge1": 1.0, "rouge2": 1.0, "rougeL": 1.0}
+
+
+def test_empty_columns_of_a_spreadsheet_are_no_further_answers(tmp_path: Path) -> None:
+    reference = write(tmp_path / "ref.tsv", "q1\tparis\t\nq2\tblue\tnavy\n")
+    hypothesis = write(tmp_path / "hyp.tsv", "q1\t\nq2\tnavy\n")
+    found = score_files(reference, hypothesis, task="answers")
+    assert isinstance(found, AnswerScore) and found.means["exact_match"] == 0.5
+
+
+def test_characters_of_what_sclite_counts_as_right_are_right(tmp_path: Path) -> None:
+    reference = write(tmp_path / "ref.trn", "(uh) hello (a)\n(uh) hello (b)\nwor- hello (c)\n")
+    hypothesis = write(tmp_path / "hyp.trn", "uh hello (a)\nhello (b)\nword hello (c)\n")
+    found = score_files(reference, hypothesis, costs="sclite")
+    assert isinstance(found, TranscriptScore) and (found.wer, found.cer) == (0, 0)

@@ -99,6 +99,7 @@ def test_candidates_are_scored_in_order_and_none_give_none(parts: Path) -> None:
     assert scores[0] == pytest.approx(scores[2], abs=1e-5)
     assert scores[0] != scores[1]
     assert model.score_candidates(prompt, []) == []
+    assert model.score_candidates(prompt, iter(["paris", "rome"])) == pytest.approx(scores[:2], abs=1e-5)
 
 
 def test_use_in_the_middle_of_training_goes_on_in_training_mode(parts: Path) -> None:
@@ -217,5 +218,11 @@ def test_what_is_no_audio_and_what_is_no_prompt_is_refused_by_name(parts: Path) 
         model.transcribe(["clip.wav"])  # type: ignore[list-item]
     with pytest.raises(PromptError, match="a prompt is a tuple of pieces, found Text"):
         model.generate([Text("where"), noise(4_000)])  # type: ignore[list-item]
+    with pytest.raises(PromptError, match="several are a list; found Text"):
+        model.generate(Text("where"))  # type: ignore[arg-type]
+    with pytest.raises(PromptError, match="found the one text 'paris': put it in a list"):
+        model.score_candidates((Text("where"),), "paris")
+    with pytest.raises(PromptError, match="a candidate is a text, found int 1"):
+        model.score_candidates((Text("where"),), ["paris", 1])  # type: ignore[list-item]
     with pytest.raises(PromptError, match="found Text"):
         model.score_candidates(Text("where"), ["yes"])  # type: ignore[arg-type]

@@ -84,6 +84,21 @@ def test_short_first_epochs_go_from_short_to_long() -> None:
     assert longest[plan.batches_per_epoch :] != longest[: plan.batches_per_epoch]
 
 
+def test_clips_of_an_item_are_padded_to_the_longest_of_the_batch() -> None:
+    sizes = {f"lesson-{n}": Size(frames=60, clips=3) for n in range(8)} | {f"clip-{n}": Size(180) for n in range(8)}
+    plan = Plan(sizes, BatchBudget(max_frames=400), seed=0)
+    drawn = [plan.batch(number) for number in range(plan.batches_per_epoch)]
+
+    def padded(ids: tuple[str, ...]) -> int:
+        return sum(sizes[id].clips for id in ids) * max(sizes[id].frames for id in ids)
+
+    assert sorted(id for ids in drawn for id in ids) == sorted(sizes)
+    assert max(map(padded, drawn)) <= 400
+    assert max(map(padded, plan.worst_batches())) >= max(map(padded, drawn))
+    with pytest.raises(DataError, match=r"lesson \(402 frames, 0 tokens\)"):
+        Plan({"lesson": Size(frames=134, clips=3)}, BatchBudget(max_frames=400), seed=0)
+
+
 def test_items_over_the_budget_are_refused_with_their_numbers() -> None:
     with pytest.raises(DataError, match=r"2 of 3 items are larger .*100 frames, 60 tokens.*b \(101 frames, 3 tokens\)"):
         Plan({"a": Size(1), "b": Size(101, 3), "c": Size(4, 61)}, BatchBudget(max_frames=100, max_tokens=60), 0)

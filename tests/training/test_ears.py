@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from iclal.data.manifest import Utterance, write_manifest
 from iclal.errors import DataError, ModelError, SettingsError, TrainingError
 from iclal.experiments.listening import fsdd_digits
+from iclal.model import saving
 from iclal.model.encoder import Encoder
 from iclal.model.inference import transcribe_greedily
 from iclal.model.layout import lay_out, tokenize
@@ -225,7 +226,7 @@ def test_batches_keep_within_the_rows_that_the_language_model_reads(home: Path) 
         numbers = {id(audio): place for place, audio in enumerate(content.audios)}
         with torch.no_grad():
             rows_per_clip = [len(rows) for rows in school.model.prefixes(content.audios)]
-        read = sum(rows_per_clip)  # the transcription objective's prompts
+        read = sum(rows_per_clip[: len(content.utterances)])  # by transcription: no clip of a lesson
         for case in content.cases:
             prompt = tokenize(case.prompt, school.model.language_model, lambda audio, n=numbers: n[id(audio)])
             read += len(lay_out(prompt, rows_per_clip, case.answer.token_ids).rows)
@@ -296,6 +297,18 @@ def test_the_residual_is_trained_only_where_rows_are_read(
     assert residual and all((id(parameter) in trained) is taught for parameter in residual.values())
     found = torch.autograd.grad(loss, school.groups["connector"], allow_unused=True)
     assert all(gradient is not None for gradient in found)  # whatever is trained has something to learn from
+
+
+def test_rates_that_name_what_is_not_trained_are_refused_before_anything_is_heard(home: Path) -> None:
+    train = {"optimizer": {"learning_rate": {"encoder": 1e-3, "connector": 1e-3}}}
+    with pytest.raises(SettingsError, match="learning_rate names encoder, which is no trained group; those: connector"):
+        School(recipe(home, freeze_encoder=True, train=train), Speech(digits(), digits(2)))
+
+
+def test_bundled_ears_are_a_start_by_name() -> None:
+    started = build_model(read_recipe("ctc-align", ["start=ctc"]))
+    bundled = load_file(saving.BUNDLED["ctc"] / "model.safetensors")
+    assert all(torch.equal(tensor, bundled[name].float()) for name, tensor in started.state_dict().items())
 
 
 def test_a_frozen_encoder_hears_each_clip_once_and_is_not_asked_again(

@@ -90,5 +90,10 @@ def test_tasks_without_fields_are_left_out() -> None:
 def test_clips_of_a_lesson_last_no_longer_than_allowed() -> None:
     for example in drawn(max_seconds=7.0, shots=[0, 1, 2]):
         assert 3.0 * (1 + len(example.demonstration_ids)) <= 7.0
+    mixed = [dataclasses.replace(u, duration_seconds=6.0 if i % 5 else 1.0) for i, u in enumerate(POOL)]
+    seconds = {utterance.id: utterance.duration_seconds or 0.0 for utterance in mixed}
+    for example in drawn(mixed, max_seconds=13.0, shots=[0, 1, 2]):
+        lengths = [seconds[piece.utterance.id] for piece in example.prompt if isinstance(piece, Clip)]
+        assert len(lengths) * max(lengths) <= 13.0  # heard side by side, padded to the longest
     with pytest.raises(DataError, match=r"at most 2 s of audio can be drawn; raise batch_seconds"):
         drawn(max_seconds=2.0)

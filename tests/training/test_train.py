@@ -316,6 +316,26 @@ def test_a_folder_with_a_run_and_a_changed_run_are_refused_with_what_differs(tmp
         Task().fit(tmp_path / "new", resume=tmp_path / "checkpoints" / "step-1")
 
 
+def test_what_is_refused_on_resume_leaves_the_run_as_it_was(tmp_path: Path) -> None:
+    Task().fit(tmp_path, {"max_minutes": 1e-9})
+    before = {path: path.read_bytes() for path in (tmp_path / "run.json", tmp_path / "recipe.yaml")}
+    with pytest.raises(TrainingError, match=r"adamw state for .* not trained here"):
+        Task().fit(tmp_path, {"optimizer": {"name": "muon"}}, resume=True, accept_changes=True)
+    assert {path: path.read_bytes() for path in before} == before
+    assert Task().fit(tmp_path, resume=True).finish_reason == "finished"
+
+
+def test_a_best_checkpoint_that_is_lost_is_best_no_longer(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    wer = {0: 0.9, 2: 0.3, 4: 0.5, 6: 0.6, 8: 0.4}
+    settings = {"save_every_steps": 1, "keep_checkpoints": 2}
+    options: dict[str, Any] = {"validate": lambda step: {"wer": wer[step]}, "choose": ("wer", "min")}
+    assert Task().fit(tmp_path, settings | {"steps": 6}, **options).best_step == 2
+    (tmp_path / "checkpoints" / "step-2" / "weights.safetensors").write_bytes(b"torn")
+    result = Task().fit(tmp_path, settings | {"steps": 8}, resume=True, accept_changes=True, quiet=False, **options)
+    assert "the best step until now, 2, is lost (weights.safetensors has 4 of" in capfd.readouterr().err
+    assert result.best_step == 8 and result.checkpoint == tmp_path / "checkpoints" / "step-8"
+
+
 def test_keys_that_a_newer_version_added_have_their_defaults_on_resume(tmp_path: Path) -> None:
     Task().fit(tmp_path, {"max_minutes": 1e-9})
     text = (tmp_path / "recipe.yaml").read_text()

@@ -39,7 +39,7 @@ def what_is_missing(handle: BinaryIO) -> str:
         return "its last page is cut or not there"
     handle.seek(0)
     if missing < 0:
-        return f"its header was never finished: it claims no sound where {-missing:,} bytes follow"
+        return f"its header was never finished or is wrong: {-missing:,} bytes follow the sound that it claims"
     return f"{missing:,} bytes that its header claims are not there" if missing > 0 else ""
 
 
@@ -66,7 +66,7 @@ def media_format(handle: BinaryIO) -> str:
 def _of_chunks(handle: BinaryIO, size: int, name: bytes, order: str) -> int:
     """Bytes of the chunk with the sound that lie beyond the file's end.
 
-    Negative where the chunk claims to be empty and the bytes that follow are no other chunk: a length never filled in.
+    Negative, for the bytes behind it, where these are no other chunk: a length that is wrong, or was never filled in.
     """
     long_length = None
     while len(head := handle.read(8)) == 8:
@@ -77,12 +77,20 @@ def _of_chunks(handle: BinaryIO, size: int, name: bytes, order: str) -> int:
             handle.seek(length + length % 2, os.SEEK_CUR)
         elif length in _UNKNOWN_SIZES:
             return 0 if long_length is None else max(0, handle.tell() + long_length - size)
-        elif length == 0 and (rest := size - handle.tell()) > 0:
-            following = handle.read(8)
-            return 0 if following[:4].isascii() and following[:4].decode().isprintable() else -rest
         else:
-            return max(0, handle.tell() + length - size)
+            end = handle.tell() + length
+            return max(0, end - size) or -_bytes_of_no_chunk(handle, end, size, allow_padding=length > 0)
     return 0
+
+
+def _bytes_of_no_chunk(handle: BinaryIO, place: int, size: int, *, allow_padding: bool) -> int:
+    """How many bytes follow from `place` on; 0 where a chunk or a tag begins, or nothing but padding is there."""
+    handle.seek(place)
+    following = handle.read(5)
+    if len(following) < 4 or (allow_padding and not any(following)):
+        return 0
+    names = (following[:3], following[1:4])  # a chunk begins at an even byte, not that all programs see to it
+    return 0 if any(name.isascii() and name.decode().isprintable() for name in names) else size - place
 
 
 def _of_w64(handle: BinaryIO, size: int) -> int:

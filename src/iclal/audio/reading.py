@@ -30,6 +30,7 @@ _PLAUSIBLE_RATES = range(1_000, 1_000_001)
 _BLOCK_VALUES = 1 << 18  # values (samples x channels) decoded at a time: 1 MiB
 _CUT_AFTER_WHOLE_DECODING = ("OPUS", "MPEG")  # their decoders depend on what came before: a seek is not exact
 _CLIP_TOLERANCE_SECONDS = 0.02  # manifests round their times
+_MOST_AMPLITUDE = 1e10  # of float samples; those of integers that were never scaled reach 2e9
 _FULL_SCALES = {"int16": 1 << 15, "int32": 1 << 31, "uint8": 1 << 7}
 
 
@@ -49,6 +50,9 @@ class Audio:
     source: str = ""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.samples, np.ndarray):
+            found = type(self.samples).__name__
+            raise AudioError(f"Audio holds a NumPy array, found {found}; use read_audio, which takes files and arrays")
         if self.samples.dtype != np.float32 or self.samples.ndim != 1:
             found = f"{self.samples.dtype} {list(self.samples.shape)}"
             raise AudioError(
@@ -68,9 +72,11 @@ class Audio:
         return len(self.samples) / SAMPLE_RATE
 
     def cut(self, start_seconds: float, end_seconds: float) -> Audio:
-        """The part from `start_seconds` up to `end_seconds`."""
+        """The part from `start_seconds` up to `end_seconds`. Raises AudioError where they are not all there."""
         start, end = round(start_seconds * SAMPLE_RATE), round(end_seconds * SAMPLE_RATE)
-        assert 0 <= start <= end <= len(self.samples), f"cut {start}:{end} of {len(self.samples)} samples"
+        if not 0 <= start <= end <= len(self.samples):
+            asked = f"{start_seconds} to {end_seconds} s"
+            raise AudioError(f"{self.source or 'Audio'}: no part from {asked}, it lasts {self.duration_seconds:.3f} s")
         return Audio(self.samples[start:end], self.source)
 
 
@@ -310,6 +316,8 @@ def _open_sound(file: str | Path | io.BytesIO, name: str) -> soundfile.SoundFile
         return soundfile.SoundFile(file)
     except soundfile.LibsndfileError as error:
         reason = error.error_string.rstrip(".")
+        if "does not exist" in reason:  # so the MP3 decoder says of a file that is there and is something else
+            reason = "its format is not known; WAV, FLAC, Ogg and MP3 are"
         raise AudioError(f"{name}: no recording that can be read ({reason})") from error
 
 
@@ -376,6 +384,9 @@ def _to_mono_16k(blocks: Iterable[np.ndarray], rate: int, start: int, limits: Li
         if not np.isfinite(mono).all():
             bad = start + frames + int(np.argmin(np.isfinite(mono)))
             raise AudioError(f"{name}: NaN or infinite sample at {bad} ({bad / rate:.3f} s)")
+        peak = float(np.abs(mono).max(initial=0.0))
+        if peak > _MOST_AMPLITUDE:
+            raise AudioError(f"{name}: samples reach {peak:.3g} where full scale is 1: this is no sound")
         frames += len(mono)
         decoded_bytes += 4 * block_SC.size
         _check_seconds(frames / rate, limits, name)

@@ -72,6 +72,8 @@ class Utterance:
         Raises:
             TypeError: a field of a wrong type, with its value; no id, or an unknown field.
         """
+        if unknown := sorted(values.keys() - {f.name for f in dataclasses.fields(cls)} | values.keys() & {"root"}):
+            raise TypeError(f'unknown field {", ".join(unknown)}: fields of a corpus\'s own go into "extra"')
         if values.get("id", "") is None:
             raise TypeError("id is None: every line needs one of its own")
         for names, type in ((_TEXTS, str), (_NUMBERS, (int, float))):

@@ -376,7 +376,10 @@ def _explain(error: OSError, out: Path, summary: Summary) -> DataError:
             f"the disk is full ({error.strerror}) after {summary.kept} utterances; what is done is in {out}: "
             "free space and give the same command again, it goes on from there"
         )
-    return DataError(f"cannot go on: {error.strerror or error}: {error.filename or out}; then give the command again")
+    return DataError(
+        f"cannot go on: {error.strerror or error}: {error.filename or out}; mend that or choose another OUT, then give "
+        "the command again"
+    )
 
 
 def table(summary: Summary) -> RenderableType:

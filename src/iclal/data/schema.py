@@ -167,8 +167,9 @@ class Report:
             for reason, count in counts.most_common():
                 more = f", the first {shown[reason]} above" if shown[reason] < count else ""
                 yield f"{kind}: {reason}: {count}{more}"
+        totals = f"{self.utterances} utterances, {self.seconds / 3600:.3f} h, {self.speakers} speakers"
         splits = ", ".join(f"{name} {count}" for name, count in self.splits.items())
-        yield f"{self.utterances} utterances, {self.seconds / 3600:.3f} h, {self.speakers} speakers; {splits}"
+        yield f"{totals}; {splits}" if splits else totals
 
 
 def check_manifest(
@@ -203,7 +204,6 @@ def check_manifest(
         else:
             problems = check.problems(*item)
             report.utterances += 1
-            _add_totals(report, item[1])
         for problem in problems:
             counts = report.errors if problem.dropped else report.warnings
             counts[problem.reason] += 1
@@ -211,13 +211,18 @@ def check_manifest(
                 report.problems.append(problem)
             if tell is not None:
                 tell(problem)
+        if not isinstance(item, Problem):
+            _add_totals(report, item[1], check.seconds_of(item[1]))
+    if not report.utterances and report.ok:
+        report.errors["no-utterances"] += 1
+        report.problems.append(Place(str(path), 1).problem("no-utterances", "no line in it", "prepare the corpus anew"))
     report.speakers = len(check.speakers)
     return report
 
 
-def _add_totals(report: Report, values: dict[str, Any]) -> None:
+def _add_totals(report: Report, values: dict[str, Any], seconds: Any) -> None:
     """Count a line's length and split where they are of the right type."""
-    seconds, split = values.get("duration_seconds"), values.get("split")
+    split = values.get("split")
     if isinstance(seconds, (int, float)) and math.isfinite(seconds):
         report.seconds += seconds
     report.splits[split if isinstance(split, str) else "no split"] += 1
@@ -234,6 +239,13 @@ class _Check:
         self.speakers: dict[str, tuple[str | None, int]] = {}  # -> first split, line
         self.told: set[tuple[str, str]] = set()  # speakers with a second split, already said
         self.durations: dict[str, float | Problem] = {}
+
+    def seconds_of(self, values: dict[str, Any]) -> Any:
+        """A line's length as it says, or as the header of its recording does, which was looked at before."""
+        if "duration_seconds" in values or "start_seconds" in values:
+            return values.get("duration_seconds")
+        audio = values.get("audio")
+        return self.durations.get(audio) if isinstance(audio, str) else None
 
     def problems(self, line: int, values: dict[str, Any]) -> Iterator[Problem]:
         """What is wrong with one line, alone and beside those before it."""
@@ -300,11 +312,11 @@ class _Check:
                 shown = text if len(text) <= 60 else text[:57] + "..."
                 yield place.problem("absurd-text", f"text has {words}: {shown!r}", "clean the text", dropped=False)
                 break
-        seconds = values.get("duration_seconds")
-        if seconds is not None:
+        seconds = self.seconds_of(values)
+        if isinstance(seconds, (int, float)) and seconds > 0:
             rate = len(text) / seconds
             if not self.rates[0] <= rate <= self.rates[1]:
-                detail = f"{len(text)} characters in {seconds} s are {rate:.1f} a second, outside {self.rates}"
+                detail = f"{len(text)} characters in {seconds:g} s are {rate:.1f} a second, outside {self.rates}"
                 yield place.problem(
                     "speaking-rate", detail, "listen: text and clip may not belong together", dropped=False
                 )

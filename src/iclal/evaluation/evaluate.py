@@ -154,11 +154,13 @@ def evaluate(
         for cell in cells
         for block in draw_blocks(cell, pools, settings.queries, settings.seed, repeat=settings.repeat)
     ]
+    slots = Slots(clips, model, pools, settings.seed)
     for block in drawn:
         for item in (*block.demonstrations, *block.queries):
-            inference.check_seconds(clips.audio(item.clip))
+            heard = [item.clip, slots.other(item.clip)] if "shuffled-audio" in inputs else [item.clip]
+            for utterance in heard:
+                inference.check_seconds(clips.audio(utterance))
     with inference.in_use(model):
-        slots = Slots(clips, model, pools, settings.seed)
         bar = Bar("evaluating", sum(len(_inputs_at(b.cell.shots, inputs)) for b in drawn), wanted=progress)
         outcomes, interrupted = _ask_all(model, slots, clips, drawn, inputs, settings, conditions, bar)
         rows = make_rows(outcomes, columns)

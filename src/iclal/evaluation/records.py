@@ -60,6 +60,7 @@ def write_evaluations(
     folder = Path(folder)
     try:
         check_folder(folder)
+        _check_places(evaluations)
         _write_lines(folder / "answers.jsonl", (line for e in evaluations for line in _answer_lines(e)))
         transcripts = [path for e in evaluations for path in _write_transcripts(folder / "transcripts", e)]
         _remove_earlier(folder / "transcripts", transcripts)
@@ -203,6 +204,15 @@ def _answer_lines(evaluation: Evaluation) -> Iterable[dict[str, Any]]:
     columns = evaluation.columns
     named = {"model": columns.model, "condition": columns.condition, "seed": columns.seed}
     return ({**named, **outcome.to_json()} for outcome in evaluation.outcomes)
+
+
+def _check_places(evaluations: Sequence[Evaluation]) -> None:
+    """Raises DataError where the transcripts of two evaluations would be written to one place."""
+    known: dict[str, str] = {}
+    for own in map(label, evaluations):
+        other = known.setdefault(_slug(own).casefold(), own)
+        if other != own:
+            raise DataError(f"the files of '{other}' and '{own}' would have the same names: rename one")
 
 
 def _write_transcripts(folder: Path, evaluation: Evaluation) -> list[Path]:

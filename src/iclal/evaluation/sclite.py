@@ -70,15 +70,22 @@ class Alignment:
     errors: WordErrors
     columns: tuple[Aligned, ...]
 
-    @property
-    def reference(self) -> str:
-        """The reference's words that were taken."""
-        return " ".join(column.reference for column in self.columns if column.reference)
+    def bare(self) -> tuple[str, str]:
+        """The words that were taken of reference and hypothesis, without marks; those that count as right are alike.
 
-    @property
-    def hypothesis(self) -> str:
-        """The hypothesis's words that were taken."""
-        return " ".join(column.hypothesis for column in self.columns if column.hypothesis)
+        >>> align("(uh) wor- hello", "uh word yellow").bare()
+        ('uh word hello', 'uh word yellow')
+        >>> align("(uh) hello", "hello").bare()
+        ('hello', 'hello')
+        """
+        said, heard = [], []
+        for mark, reference, hypothesis in self.columns:
+            if mark == "=":  # an optional word that one of them leaves out is neither's
+                reference = hypothesis if reference and hypothesis else ""
+                hypothesis = reference
+            said.append(_word(reference).text)
+            heard.append(_word(hypothesis).text)
+        return " ".join(filter(None, said)), " ".join(filter(None, heard))
 
 
 def align(reference: str, hypothesis: str) -> Alignment:

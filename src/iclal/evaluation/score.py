@@ -329,8 +329,7 @@ def _compare(
             alignment = sclite.align(said, heard)
         except DataError as error:
             raise DataError(f"utterance '{key}': {error}") from error
-        characters = character_errors(alignment.reference, alignment.hypothesis)
-        scores.append(UtteranceScore(key, said, heard, alignment.errors, characters))
+        scores.append(UtteranceScore(key, said, heard, alignment.errors, character_errors(*alignment.bare())))
     return scores
 
 

@@ -124,7 +124,7 @@ def read_pairs(
         reference_lines, hypothesis_lines = (f"{file.path} has {len(file.lines)} lines" for file in files)
         raise DataError(
             f"{reference_lines} and {hypothesis_lines}: texts without ids must stand line by line; "
-            "if the lines begin with ids, say so with format kaldi"
+            "if the lines begin with ids, say so with --format kaldi"
         )
     by_id = _by_id(files)
     problems = files[0].problems + files[1].problems
@@ -233,8 +233,9 @@ def _read_tsv(file: _File) -> None:
             wanted = len(header) if columns else 2
             file.problem(number, f"{len(row)} columns where there should be {wanted}: '{_short(' | '.join(row))}'")
             continue
-        key, *texts = [row[column] for column in columns] or row
-        file.entries.append(_Entry(key.strip(), tuple(text.strip() for text in texts), number))
+        key, first, *others = (text.strip() for text in [row[column] for column in columns] or row)
+        others = [other for other in others if other]  # short rows of a spreadsheet end in empty columns
+        file.entries.append(_Entry(key, (first, *others), number))
 
 
 def _read_jsonl(file: _File) -> None:

@@ -17,6 +17,7 @@ from iclal.errors import ModelError
 # What `from_pretrained` raises for files that are missing, broken, or of another kind.
 LOADING_ERRORS = (
     *(OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError),
+    ImportError,  # of a package that a quantised model or its tokenizer needs
     *(SafetensorError, StrictDataclassError),  # the latter: values of a config that its class refuses
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -194,7 +194,7 @@ def score_targets(
 def score_candidates(
     model: ICLAL,
     prompt: Prompt,
-    candidates: Sequence[str],
+    candidates: Iterable[str],
     *,
     batch_size: int = BATCH_SIZE,
     hearing: Hearing | None = None,
@@ -202,8 +202,14 @@ def score_candidates(
     """Log-probability of each candidate with its end token as the prompt's answer. The prompt is read once.
 
     Raises:
-        PromptError, ModelError: as `generate`.
+        PromptError, ModelError: as `generate`; PromptError for candidates that are no texts, or one text alone.
     """
+    if isinstance(candidates, str):
+        raise PromptError(f"candidates are several texts, found the one text {candidates!r}: put it in a list")
+    candidates = list(candidates)
+    for candidate in candidates:
+        if not isinstance(candidate, str):
+            raise PromptError(f"a candidate is a text, found {type(candidate).__name__} {candidate!r}")
     if not candidates:
         return []
     with in_use(model):
@@ -216,11 +222,16 @@ def score_candidates(
         return scores
 
 
-def transcribe(model: ICLAL, audios: Sequence[Audio], *, batch_size: int = BATCH_SIZE) -> list[Transcript]:
+def transcribe(
+    model: ICLAL, audios: Sequence[Audio], *, batch_size: int = BATCH_SIZE, hearing: Hearing | None = None
+) -> list[Transcript]:
     """What is said in each recording. Long ones are heard in windows cut at pauses, each without the others.
 
     A window in which nothing was recorded (digital silence), or nothing heard (no row, e.g. CTC found only blanks), has
     no text; the language model is not asked, as it would make something up.
+
+    Args:
+        hearing: what was heard before, of this model; what is heard now is added to it.
 
     Raises:
         AudioError: what is to be transcribed is no Audio.
@@ -232,9 +243,10 @@ def transcribe(model: ICLAL, audios: Sequence[Audio], *, batch_size: int = BATCH
             raise AudioError(f"only an Audio is transcribed, found {found}; read_audio makes one of a file or an array")
     windows = [_windows(model, audio) for audio in audios]
     with in_use(model):
-        hearing = Hearing(model)
+        hearing = hearing or Hearing(model)
         numbers = [[None if is_silent(window) else hearing.number(window) for _, _, window in own] for own in windows]
-        asked = [number for number, rows in enumerate(hearing.hear(batch_size)) if rows]
+        counts = hearing.hear(batch_size)
+        asked = list(dict.fromkeys(n for own in numbers for n in own if n is not None and counts[n]))
         prompts = [transcription_prompt(model, hearing.audios[number]) for number in asked]
         answers = generate(model, prompts, batch_size=batch_size, hearing=hearing)
     heard = dict(zip(asked, answers, strict=True))
@@ -249,8 +261,12 @@ def transcribe(model: ICLAL, audios: Sequence[Audio], *, batch_size: int = BATCH
     return transcripts
 
 
-def transcribe_greedily(model: ICLAL, audios: Sequence[Audio], *, batch_size: int = BATCH_SIZE) -> list[str]:
+def transcribe_greedily(
+    model: ICLAL, audios: Sequence[Audio], *, batch_size: int = BATCH_SIZE, hearing: Hearing | None = None
+) -> list[str]:
     """The text of CTC's greedy path alone, without the language model reading it (`cascade-ctc`).
+
+    Windows and `hearing` are `transcribe`'s; what is digital silence has no text here either.
 
     Raises:
         ModelError: the connector is not `ctc`.
@@ -258,8 +274,9 @@ def transcribe_greedily(model: ICLAL, audios: Sequence[Audio], *, batch_size: in
     if not isinstance(model.connector, CTCConnector):
         raise ModelError(f"the connector is '{model.settings.connector.kind}'; only 'ctc' has a text of its own")
     with in_use(model):
-        hearing = Hearing(model)
-        numbers = [[hearing.number(window) for _, _, window in _windows(model, audio)] for audio in audios]
+        hearing = hearing or Hearing(model)
+        windows = [[window for _, _, window in _windows(model, audio)] for audio in audios]
+        numbers = [[hearing.number(window) for window in own if not is_silent(window)] for own in windows]
         hearing.hear(batch_size)
     texts = [[model.language_model.text(hearing.token_ids[number]) for number in own] for own in numbers]
     return [" ".join(text for text in own if text) for own in texts]

@@ -5,7 +5,7 @@ Shapes: B batch, T rows of a prompt, A rows of a clip, N rows wanted over the ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self, cast
 
@@ -16,6 +16,7 @@ from transformers import Cache
 
 from iclal.audio.reading import Audio
 from iclal.data.prompt import Prompt, Template
+from iclal.errors import PromptError
 from iclal.model.connector import Connector, ConnectorSettings, Prefixes, build_connector
 from iclal.model.encoder import Encoder
 from iclal.model.language_model import LanguageModel
@@ -176,11 +177,13 @@ class ICLAL(nn.Module):
             return inference.generate(
                 self, [cast(Prompt, prompt)], max_new_tokens=max_new_tokens, batch_size=batch_size
             )[0]
+        if not isinstance(prompt, Sequence) or isinstance(prompt, str):
+            raise PromptError(f"a prompt is a tuple of pieces, and several are a list; found {type(prompt).__name__}")
         return inference.generate(
             self, cast(Sequence[Prompt], prompt), max_new_tokens=max_new_tokens, batch_size=batch_size
         )
 
-    def score_candidates(self, prompt: Prompt, candidates: Sequence[str]) -> list[float]:
+    def score_candidates(self, prompt: Prompt, candidates: Iterable[str]) -> list[float]:
         """Log-probability of each candidate as the answer: see `iclal.model.inference.score_candidates`."""
         from iclal.model import inference
 

@@ -124,7 +124,7 @@ def load(
             the ears were trained with (both digests are named).
         SettingsError: a device that is not there, or a dtype for a language model that is loaded already.
     """
-    folder = _model_folder("ctc" if path is None else path)
+    folder = model_folder("ctc" if path is None else path)
     settings = read_settings(folder)
     if isinstance(language_model, LanguageModel):
         if dtype != "auto":
@@ -204,7 +204,7 @@ def load_encoder(place: Path | str) -> Encoder:
     Raises:
         ModelError: no such folder, files missing or broken, or weights that do not fit.
     """
-    folder = _model_folder(place)
+    folder = model_folder(place)
     config = folder / "config.json"
     if not config.is_file() or "iclal_version" not in read_json(config):
         return Encoder.load(folder)
@@ -215,7 +215,7 @@ def load_encoder(place: Path | str) -> Encoder:
     return encoder
 
 
-def _model_folder(place: Path | str) -> Path:
+def model_folder(place: Path | str) -> Path:
     """A bundled model's folder for its name (a path that is named so is the user's own), else the folder given."""
     return BUNDLED[place] if isinstance(place, str) and place in BUNDLED else Path(place)
 

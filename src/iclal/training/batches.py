@@ -27,14 +27,21 @@ _BATCHES_A_BUCKET = 8  # fewer: less padding, but neighbours in length meet in e
 
 @dataclass(frozen=True)
 class Size:
-    """What an item takes: frames of audio (or samples: the unit is the caller's) and tokens of text."""
+    """What an item takes: frames of its longest clip (or samples: the unit is the caller's), clips, tokens of text."""
 
     frames: int = 0
     tokens: int = 0
+    clips: int = 1  # all clips of a batch are padded to the longest
+
+    @property
+    def padded(self) -> int:
+        """Frames that it takes alone."""
+        return self.frames * self.clips
 
 
 class BatchBudget(Settings):
-    """Limits of a batch: longest item times number of items, in frames and in tokens. None is no limit."""
+    """Limits of a batch: longest clip times number of clips, in frames, and longest item times number of items, in
+    tokens. None is no limit."""
 
     max_frames: int | None = Field(default=None, gt=0)
     max_tokens: int | None = Field(default=None, gt=0)
@@ -44,16 +51,16 @@ class BatchBudget(Settings):
         """The share of a batch that the item takes; above 1 it fits into none."""
         shares = [1 / self.max_items]
         if self.max_frames is not None:
-            shares.append(size.frames / self.max_frames)
+            shares.append(size.padded / self.max_frames)
         if self.max_tokens is not None:
             shares.append(size.tokens / self.max_tokens)
         return max(shares)
 
     def capacity(self, longest: Size) -> int:
-        """How many items of at most this size a batch holds."""
+        """How many items of at most this size in every respect a batch holds."""
         limits = [self.max_items]
-        if self.max_frames is not None and longest.frames:
-            limits.append(self.max_frames // longest.frames)
+        if self.max_frames is not None and longest.padded:
+            limits.append(self.max_frames // longest.padded)
         if self.max_tokens is not None and longest.tokens:
             limits.append(self.max_tokens // longest.tokens)
         return min(limits)
@@ -81,7 +88,8 @@ class Plan:
         _check_fit(sizes, budget)
         self.sizes, self.budget, self.seed = dict(sizes), budget, seed
         self.short_first_epochs = short_first_epochs
-        ordered = sorted(sizes, key=lambda id: (budget.share(sizes[id]), sizes[id].frames, sizes[id].tokens, id))
+        by_share = sorted(sizes, key=lambda id: (budget.share(sizes[id]), sizes[id].padded, sizes[id].tokens, id))
+        ordered = sorted(by_share, key=lambda id: sizes[id].clips)
         self._ids = np.array(ordered, dtype=object)
         self._buckets = list(_buckets([sizes[id] for id in ordered], budget))
         self.batches_per_epoch = sum(bucket.batches for bucket in self._buckets)
@@ -97,26 +105,28 @@ class Plan:
     def worst_batches(self) -> list[tuple[str, ...]]:
         """The largest batches that can come: most padded frames, most padded tokens, and the longest items."""
 
-        def padded(ids: tuple[str, ...], unit: str) -> int:
-            return len(ids) * max(getattr(self.sizes[id], unit) for id in ids)
-
-        found: list[tuple[str, ...]] = []
-        for unit in ("frames", "tokens"):
-            candidates = []
+        def of_most(unit: str) -> list[tuple[str, ...]]:
+            """The largest batch of each bucket."""
+            found = []
             for bucket in self._buckets:
                 ids = sorted(
                     self._ids[bucket.start : bucket.stop], key=lambda id: getattr(self.sizes[id], unit), reverse=True
                 )
-                candidates.append(tuple(ids[: bucket.most_items]))
-            largest = max(candidates, key=lambda ids: padded(ids, unit))
-            found += [largest, candidates[-1]]
+                found.append(tuple(ids[: bucket.most_items]))
+            return found
+
+        found: list[tuple[str, ...]] = []
+        for unit in ("padded", "tokens"):
+            candidates = of_most(unit)
+            found += [max(candidates, key=lambda ids: len(ids) * getattr(self.sizes[ids[0]], unit)), candidates[-1]]
         return list(dict.fromkeys(found))
 
     def digest(self) -> str:
         """SHA-256 of all that decides the order: a resumed run with another plan is refused by it."""
         digest = hashlib.sha256(f"{self.seed} {self.short_first_epochs} {self.budget.model_dump_json()}\n".encode())
         for id in self._ids:
-            digest.update(f"{id}\t{self.sizes[id].frames}\t{self.sizes[id].tokens}\n".encode())
+            size = self.sizes[id]
+            digest.update(f"{id}\t{size.frames}\t{size.tokens}\t{size.clips}\n".encode())
         return digest.hexdigest()
 
     def _order(self, epoch: int) -> list[np.ndarray]:
@@ -146,14 +156,18 @@ class _Bucket:
 
 
 def _buckets(sizes: list[Size], budget: BatchBudget) -> list[_Bucket]:
-    """Cut sorted sizes into buckets of some full batches each; every batch of a bucket is within the budget."""
+    """Cut sorted sizes into buckets of some full batches each; every batch of a bucket is within the budget.
+
+    Items of a bucket have equally many clips: many beside a long one would all be padded to that.
+    """
     buckets = []
     start, frames, tokens = 0, 0, 0
     for position, size in enumerate(sizes):
         frames, tokens = max(frames, size.frames), max(tokens, size.tokens)
-        capacity = budget.capacity(Size(frames, tokens))
+        capacity = budget.capacity(Size(frames, tokens, size.clips))
         count = position + 1 - start
-        if count >= _BATCHES_A_BUCKET * capacity or position == len(sizes) - 1:
+        is_last = position == len(sizes) - 1 or sizes[position + 1].clips != size.clips
+        if count >= _BATCHES_A_BUCKET * capacity or is_last:
             buckets.append(_Bucket(start, position + 1, -(-count // capacity)))
             start, frames, tokens = position + 1, 0, 0
     return buckets
@@ -161,7 +175,7 @@ def _buckets(sizes: list[Size], budget: BatchBudget) -> list[_Bucket]:
 
 def _check_fit(sizes: Mapping[str, Size], budget: BatchBudget) -> None:
     over = [
-        f"{id} ({size.frames} frames, {size.tokens} tokens)" for id, size in sizes.items() if budget.share(size) > 1
+        f"{id} ({size.padded} frames, {size.tokens} tokens)" for id, size in sizes.items() if budget.share(size) > 1
     ]
     if over:
         limits = f"{budget.max_frames} frames, {budget.max_tokens} tokens"

@@ -33,7 +33,7 @@ class Interval:
                 own[name] = own.get(name, 0.0) + value
 
     def values(self) -> dict[str, Any]:
-        """The means of the interval; loss and parts per target token of all parts, so that parts add up to the loss."""
+        """The means of the interval; loss and parts per target token of all parts; the loss is their sum by weight."""
         count, steps = self.count or math.nan, self.steps or math.nan
         return {
             "loss": self.loss / count,

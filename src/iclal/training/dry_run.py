@@ -57,8 +57,7 @@ def estimate(
     Raises:
         TrainingError: the largest batch does not fit into memory; names its items and what to set.
     """
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
+    settings.use_threads()
     parameters = [parameter for group in groups.values() for parameter in group]
     mode = trainable.training
     autocast = getattr(torch, settings.autocast)

@@ -26,7 +26,15 @@ from iclal.model.encoder import Encoder
 from iclal.model.inference import score_targets, transcribe, transcription_prompt
 from iclal.model.layout import lay_out, tokenize, tokenize_target
 from iclal.model.model import ICLAL, ModelSettings
-from iclal.model.saving import ASSETS, load_encoder, load_language_model, load_tensors, read_settings, save
+from iclal.model.saving import (
+    ASSETS,
+    load_encoder,
+    load_language_model,
+    load_tensors,
+    model_folder,
+    read_settings,
+    save,
+)
 from iclal.training.attention import attend_in_float32
 from iclal.training.batches import BatchBudget, Plan, Size
 from iclal.training.checkpoint import load_weights
@@ -196,8 +204,9 @@ def build_model(recipe: EarsRecipe) -> ICLAL:
     """The recipe's frozen language model with ears to be trained."""
     place = ASSETS / "language-model" if recipe.language_model == BUNDLED else Path(recipe.language_model)
     language_model = load_language_model(place, recipe.language_model_dtype, choose_device(recipe.device))
-    if recipe.start is not None:
-        encoder = Encoder(read_settings(recipe.start).encoder)
+    start = None if recipe.start is None else model_folder(recipe.start)
+    if start is not None:
+        encoder = Encoder(read_settings(start).encoder)
     else:
         encoder = load_encoder(ASSETS / "encoder" if recipe.encoder == BUNDLED else recipe.encoder)
     settings = ModelSettings(
@@ -209,8 +218,8 @@ def build_model(recipe: EarsRecipe) -> ICLAL:
     )
     model = ICLAL(encoder, language_model, settings)
     check_objectives(recipe.objectives, model)
-    if recipe.start is not None:
-        load_tensors(model, recipe.start / "model.safetensors", may_lack="connector.context.")
+    if start is not None:
+        load_tensors(model, start / "model.safetensors", may_lack="connector.context.")
     if recipe.encoder_layers is not None or recipe.encoder_dropout is not None:
         layers = recipe.encoder_layers or model.encoder.network.config.num_hidden_layers
         model.encoder = model.encoder.deepened(layers, recipe.encoder_dropout)
@@ -236,6 +245,7 @@ class School:
     """Model, lessons and batches of one training."""
 
     def __init__(self, recipe: EarsRecipe, speech: Speech) -> None:
+        recipe.train.use_threads()  # teaching and hearing, too, are the same on as many
         self.recipe, self.speech = recipe, speech
         self.frames: FrozenFrames | None = None  # what was heard once and for all
         self.notes: list[str] = []  # what the user should know besides the speech's own
@@ -250,6 +260,7 @@ class School:
             self.model.encoder.requires_grad_(False).eval()
         else:
             self.groups["encoder"] = list(self.model.encoder.parameters())
+        recipe.train.optimizer.check_groups(self.groups)  # before anything is taught or heard
         if recipe.objectives.alignment:
             fastest = 1 / recipe.augment.shortest_stretch
             speech.train.leave_out(too_fast(self.model, speech.train, fastest), "too short for their text")
@@ -302,15 +313,14 @@ class School:
         stretch = self.recipe.augment.longest_stretch
         heard = sum(self.model.max_rows(int(count * stretch)) for count in samples)
         rows = 0
-        if self.recipe.objectives.transcription:  # of every clip of the batch
-            end = self.model.settings.template.end
-            texts = [recordings.utterances[clip].text or "" for clip in clip_ids]
-            rows += heard + sum(len(tokenize_target(text, end, self.model.language_model)) for text in texts)
-        if lesson is not None:
+        if lesson is None:
+            if self.recipe.objectives.transcription:
+                text, end = recordings.utterances[id].text or "", self.model.settings.template.end
+                rows += heard + len(tokenize_target(text, end, self.model.language_model))
+        else:
             without_clips = tokenize(fill(lesson.prompt, lambda _: SlotText("")), self.model.language_model)
             rows += heard + len(lay_out(without_clips, [], self.answers[id].token_ids).rows)
-        padded = len(samples) * max(samples)  # every clip of a lesson is heard in the same batch
-        return Size(frames=int(padded * stretch), tokens=rows)
+        return Size(frames=int(max(samples) * stretch), tokens=rows, clips=len(samples))
 
     def _clips_of(self, id: str) -> list[str]:
         """The clips of a lesson, or the clip itself."""
@@ -415,10 +425,19 @@ class School:
         for name, audios in (("right", self._check), ("other", others), ("silence", silent)):
             if audios is None:
                 continue
-            prompts = [transcription_prompt(self.model, audio) for audio in audios]
-            scores = score_targets(self.model, prompts, [u.text or "" for u in utterances])
-            losses[name] = -sum(map(sum, scores)) / sum(map(len, scores))
+            read = [place for place, audio in enumerate(audios) if self._is_read(audio)]
+            prompts = [transcription_prompt(self.model, audios[place]) for place in read]
+            scores = score_targets(self.model, prompts, [utterances[place].text or "" for place in read])
+            if scores:
+                losses[name] = -sum(map(sum, scores)) / sum(map(len, scores))
         return losses
+
+    def _is_read(self, audio: Audio) -> bool:
+        """Whether anything stands in front of a transcript: nothing foretells it behind a bare prefix of no rows."""
+        if self.model.settings.transcription_instruction is not None or self.model.language_model.prefix_ids:
+            return True
+        with torch.no_grad():
+            return len(self.model.hear([audio]).rows[0]) > 0
 
     def _of_another_text(self, utterances: Sequence[Utterance]) -> list[Audio] | None:
         """For each check clip the next one that says something else; None where all say the same."""

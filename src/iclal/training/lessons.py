@@ -22,8 +22,9 @@ _MOST_REDRAWS = 20
 def draw_lessons(
     utterances: Sequence[Utterance], settings: TeacherSettings, template: Template, seed: int, max_seconds: float
 ) -> list[Example]:
-    """`settings.examples` examples; a function of the arguments alone. Their clips together last `max_seconds` at most.
+    """`settings.examples` examples; a function of the arguments alone.
 
+    The clips of one last `max_seconds` at most together, each counted as long as the longest: so they are heard.
     Tasks whose fields no utterance has are left out.
 
     Raises:
@@ -41,7 +42,8 @@ def draw_lessons(
             shots = max(shots, 1) if episode.task == "pattern" else max(shots, len(episode.groups))
         last = query(episode, utterances, rng)
         items = draw(episode, utterances, shots, rng, exclude={last.clip.id})
-        if sum(seconds[item.clip.id] for item in [*items, last]) > max_seconds:
+        lengths = [seconds[item.clip.id] for item in [*items, last]]
+        if len(lengths) * max(lengths) > max_seconds:
             redrawn += 1
             if redrawn > _MOST_REDRAWS * settings.examples:
                 raise DataError(

@@ -111,19 +111,21 @@ def alignment(model: ICLAL, batch: EarsBatch, frames_BFE: Tensor, num_frames_B: 
     assert isinstance(model.connector, CTCConnector)
     own = slice(len(batch.utterances))
     ids = [model.language_model.ids(f" {u.rich_text}") if u.rich_text else [] for u in batch.utterances]
-    lengths = torch.tensor([len(each) for each in ids])
-    targets = torch.tensor([token for each in ids for token in each], dtype=torch.long, device=model.device)
     log_probs_BFV1 = model.connector.log_probs(frames_BFE[own], num_frames_B[own], model.language_model.embedding_VD)
+    # PyTorch has no CTC for Apple's devices; there the scores go to main memory and their gradient comes back.
+    place = torch.device("cpu") if model.device.type == "mps" else model.device
+    lengths = torch.tensor([len(each) for each in ids], device=place)
+    targets = torch.tensor([token for each in ids for token in each], dtype=torch.long, device=place)
     loss = F.ctc_loss(
-        log_probs_BFV1.transpose(0, 1),
+        log_probs_BFV1.transpose(0, 1).to(place),
         targets,
-        num_frames_B[own],
-        lengths.to(model.device),
+        num_frames_B[own].to(place),
+        lengths,
         blank=model.language_model.vocabulary_size,
         reduction="sum",
         zero_infinity=True,
     )
-    return loss, int(lengths.clamp_min(1).sum())
+    return loss.to(model.device), int(lengths.clamp_min(1).sum())
 
 
 def transcription(model: ICLAL, batch: EarsBatch, prefixes: Prefixes) -> tuple[Tensor, int]:

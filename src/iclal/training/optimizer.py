@@ -52,6 +52,16 @@ class OptimizerSettings(Settings):
             raise SettingsError(f"learning_rate has no rate for the group '{group}'; it names: {known}")
         return self.learning_rate[group]
 
+    def check_groups(self, groups: Iterable[str]) -> None:
+        """Raises SettingsError when a table of rates names a group that is not trained, or lacks one that is."""
+        groups = list(groups)
+        if isinstance(self.learning_rate, dict) and (unknown := sorted(set(self.learning_rate) - set(groups))):
+            raise SettingsError(
+                f"learning_rate names {', '.join(unknown)}, which is no trained group; those: {', '.join(groups)}"
+            )
+        for group in groups:
+            self.rate(group)
+
 
 class Optimizer:
     """AdamW over all groups, or Muon for the hidden matrices with AdamW for the rest.
@@ -64,9 +74,7 @@ class Optimizer:
     ) -> None:
         names = {id(parameter): name for name, parameter in module.named_parameters()}
         embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
-        if isinstance(settings.learning_rate, dict) and (unknown := sorted(set(settings.learning_rate) - set(groups))):
-            known = ", ".join(groups)
-            raise SettingsError(f"learning_rate names {', '.join(unknown)}, which is no trained group; those: {known}")
+        settings.check_groups(groups)
         self.names = names
         self._parts: dict[str, torch.optim.Optimizer] = {}
         adamw: list[dict] = []

@@ -71,7 +71,7 @@ class EarsRecipe(Settings):
     encoder_layers: int | None = Field(default=None, gt=0)  # of which it lacks, come last and change nothing yet
     encoder_dropout: float | None = Field(default=None, ge=0, lt=1)  # hidden states, attention; None: as it was
     stored_dtype: Literal["float32", "bfloat16"] = "float32"  # of the ears' file; they are trained and used in float32
-    start: Path | None = None  # a model folder whose ears to begin with; a `context` that they lack begins at zero
+    start: str | None = None  # a folder of trained ears, or a bundled model's name; `context` they lack begins at zero
     freeze_encoder: bool = False
     connector: ConnectorSettings = CTCSettings()
     objectives: Objectives = Objectives(alignment=1.0)
@@ -90,11 +90,11 @@ class EarsRecipe(Settings):
         steps=1000, optimizer=OptimizerSettings(learning_rate={"encoder": 3e-4, "connector": 3e-3})
     )
 
-    @field_validator("language_model", "encoder")
+    @field_validator("language_model", "encoder", "start")
     @classmethod
-    def _at_home(cls, place: str) -> str:
+    def _at_home(cls, place: str | None) -> str | None:
         try:
-            return str(Path(place).expanduser()) if place.startswith("~") else place
+            return str(Path(place).expanduser()) if place and place.startswith("~") else place
         except RuntimeError as error:
             raise ValueError(f"{error} Write the path out") from error
 

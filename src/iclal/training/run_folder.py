@@ -67,19 +67,19 @@ def start_run(folder: Path, recipe: Settings, seed: int, digests: Mapping[str, s
         _write_run(folder, {"seed": seed, "digests": dict(digests), "sessions": [_session(0, [])]})
 
 
-def resume_run(
-    folder: Path, step: int, recipe: Settings, seed: int, digests: Mapping[str, str], *, accept_changes: bool
+def changes_since(
+    folder: Path, recipe: Settings, seed: int, digests: Mapping[str, str], *, accept_changes: bool
 ) -> list[str]:
-    """Note in `run.json` that the run goes on from `step`; returns what differs from its start, in words.
+    """What differs from a run's start, in words. Writes nothing.
 
     Raises:
         TrainingError: recipe or digests differ and `accept_changes` is not set; names each difference.
     """
+    run = _read_run(folder)
     try:
-        run = json.loads((folder / "run.json").read_text())
         before = yaml.safe_load((folder / "recipe.yaml").read_text())
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise TrainingError(f"{folder} holds no run that can go on: {error}") from error
+        raise _no_run(folder, error) from error
     changes = [
         f"{key}: {was!r} in the run, {now!r} now"
         for key, was, now in _differences(_with_defaults(before or {}, recipe), recipe.model_dump(mode="json"))
@@ -95,12 +95,34 @@ def resume_run(
             f"{folder} was started otherwise and cannot go on like this: {'; '.join(changes)}; go on all the same by "
             "--accept-changes, or choose another folder"
         )
+    return changes
+
+
+def note_resumed(
+    folder: Path, step: int, recipe: Settings, seed: int, digests: Mapping[str, str], changes: list[str]
+) -> None:
+    """Note in the run folder that the run goes on from `step`, and with which changes.
+
+    Raises:
+        TrainingError: it cannot be written.
+    """
+    run = _read_run(folder)
     with disk_errors(folder, "go on with a run"):
         if changes:
             replace_file(folder / "recipe.yaml", recipe.to_yaml().encode())
         run |= {"seed": seed, "digests": dict(digests), "sessions": [*run["sessions"], _session(step, changes)]}
         _write_run(folder, run)
-    return changes
+
+
+def _read_run(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError) as error:
+        raise _no_run(folder, error) from error
+
+
+def _no_run(folder: Path, error: Exception) -> TrainingError:
+    return TrainingError(f"{folder} holds no run that can go on: {error}")
 
 
 def _with_defaults(before: dict[str, Any], recipe: Settings) -> dict[str, Any]:

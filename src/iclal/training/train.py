@@ -38,11 +38,12 @@ from iclal.training.checkpoint import (
     save_checkpoint,
     seed_everything,
     trained_tensors,
+    what_is_torn,
 )
 from iclal.training.counters import Interval, State
 from iclal.training.optimizer import Optimizer, OptimizerSettings
 from iclal.training.progress import Clock, RunLog, duration, memory_mib
-from iclal.training.run_folder import resume_run, start_run
+from iclal.training.run_folder import changes_since, note_resumed, start_run
 from iclal.training.step import AnyBatch, SimpleBatch, StepLoss, StepSums, accumulate, clip_gradient, shown_ids
 
 __all__ = ["FitResult", "OptimizerSettings", "SimpleBatch", "StepLoss", "TrainSettings", "fit", "load_weights"]
@@ -69,6 +70,11 @@ class TrainSettings(Settings):
     listening_margin: float = 0.05  # warn when another clip's loss is not above the right one's by this
     draw_ahead: int = Field(default=2, ge=0)  # batches drawn ahead on a thread; 0 draws them in the loop
     tensorboard: bool = True  # written when TensorBoard is installed
+
+    def use_threads(self) -> None:
+        """Let torch compute on as many threads as asked for."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
 
 
 @dataclass(frozen=True)
@@ -127,8 +133,7 @@ def fit(
         TrainingError: the run cannot start, go on, or be written; too many steps in a row were not finite; a frozen
             part has changed.
     """
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
+    settings.use_threads()
     run = _Run(trainable, groups, settings, run_folder, dict(frozen or {}), choose, quiet)
     seed_everything(settings.seed)
     all_digests = {**(digests or {}), **run.digests}
@@ -360,15 +365,21 @@ class _Run:
         if checkpoint is not None and set(checkpoint.weights) != set(self.tensors):
             amiss = sorted(set(checkpoint.weights) ^ set(self.tensors))
             raise TrainingError(f"{folder} and this model do not hold the same trained tensors: {shown_ids(amiss)}")
-        for change in resume_run(self.folder, step, recipe, self.settings.seed, digests, accept_changes=accept_changes):
+        seed = self.settings.seed
+        changes = changes_since(self.folder, recipe, seed, digests, accept_changes=accept_changes)
+        for change in changes:
             say(f"changed: {change}")
-        if folder is None or checkpoint is None:
+        if checkpoint is not None:  # whatever may be refused comes before anything is written
+            assert folder is not None
+            put_tensors(checkpoint.weights, self.tensors, folder)
+            self.optimizer.load_tensors(checkpoint.optimizer)
+            restore_random_state(checkpoint.random, self.device)
+        note_resumed(self.folder, step, recipe, seed, digests, changes)
+        if checkpoint is None:
             for _, torn in list_checkpoints(self.checkpoints):  # or they would pass for newer ones than the next
                 put_aside(torn)
             say(f"{self.folder} has no whole checkpoint: starting from the first step")
             return
-        put_tensors(checkpoint.weights, self.tensors, folder)
-        self.optimizer.load_tensors(checkpoint.optimizer)
         self.state = State.of(checkpoint.state)
         self.clock = Clock(self.state.elapsed_seconds)
         self._saved_step, self._saved_at_seconds = step, self.state.elapsed_seconds
@@ -376,8 +387,15 @@ class _Run:
         for later, path in list_checkpoints(self.checkpoints):
             if later > step:  # torn, or of a branch that is left by resuming from an earlier one
                 remove_folder(path)
-        restore_random_state(checkpoint.random, self.device)
+        self._forget_lost_best()
         say(f"going on from {folder} (step {step}, {duration(self.state.elapsed_seconds)} trained)")
+
+    def _forget_lost_best(self) -> None:
+        """The best step until now is best no longer where its checkpoint is gone or torn."""
+        best = self.state.best_step
+        if best is not None and (problem := what_is_torn(self.checkpoints / f"step-{best}")):
+            self.log.say(f"the best step until now, {best}, is lost ({problem}): the best is chosen from here on")
+            self.state.best_step, self.state.best_metrics = None, {}
 
     def _finish(self, reason: Literal["finished", "time", "interrupted"]) -> FitResult:
         """Prove that what is frozen has not changed; say where the result is."""

@@ -41,6 +41,18 @@ def test_parity_is_given_only_where_the_ceiling_stands_above_chance(ceiling: flo
         assert parity.value == pytest.approx(0.5 / ceiling)
 
 
+def test_a_parity_of_one_seed_is_not_given_where_the_ceiling_of_all_does_not_stand() -> None:
+    values = {"audio": (0.8, 0.1), "ceiling": (0.9, 0.1), "chance": (0.5, 0.5)}
+    rows = [
+        row(CTC, "labels", "exact", value, input=i) | {"seed": seed}
+        for i, both in values.items()
+        for seed, value in enumerate(both)
+    ]
+    scores = Scores([*rows, row(CTC, "labels", "parity", 0.9)])
+    assert not scores.ceiling_stands(scores.models[0], "labels", 0)
+    assert scores.parity(scores.models[0], "labels", 0) is None
+
+
 def test_parity_row_is_taken_before_a_computed_one() -> None:
     rows = [row(CTC, "summary", "exact", 0.9, input=i) for i in ("audio", "ceiling")]
     scores = Scores([*rows, row(CTC, "summary", "parity", 0.97)])

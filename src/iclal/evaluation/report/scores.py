@@ -89,15 +89,15 @@ class Scores:
         return None
 
     def parity(self, model: ModelId, task: str, shots: int, condition: str | None = None) -> Score | None:
-        """The parity row if there is one; else audio over ceiling where the ceiling stands above chance, else None.
+        """The parity row if there is one; else audio over ceiling; None where the ceiling does not stand above chance.
 
         The interval of a computed parity divides the audio's bounds by the ceiling's value.
         """
         row = self.find(model, task, "parity", "audio", shots, condition)
-        if row is not None:
-            return row
-        audio = self.find(model, task, "exact", "audio", shots, condition)
         ceiling = self.find(model, task, "exact", "ceiling", shots, condition)
+        if row is not None:  # of some seeds perhaps, where that of all together does not stand
+            return row if ceiling is None or self.ceiling_stands(model, task, shots, condition) else None
+        audio = self.find(model, task, "exact", "audio", shots, condition)
         if audio is None or ceiling is None or not self.ceiling_stands(model, task, shots, condition):
             return None
         return Score(
