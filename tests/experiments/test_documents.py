@@ -35,7 +35,6 @@ class Tokens:
     """What layouts need of a language model."""
 
     prefix_ids = (2,)
-    max_positions = None
 
     def ids(self, text: str) -> list[int]:
         return self.encode(text)[0]

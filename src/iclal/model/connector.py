@@ -57,7 +57,6 @@ class Prefixes:
     rows: list[Tensor]  # B tensors [A_i, D]
     token_ids: list[list[int]] | None = None
     segments: list[list[tuple[int, int]]] | None = None
-    num_frames_B: Tensor | None = None
 
 
 class LinearConnector(nn.Module):
@@ -79,7 +78,7 @@ class LinearConnector(nn.Module):
         filled = nn.functional.pad(frames_BFE, (0, 0, 0, num_rows * self.settings.stack - num_frames))
         rows_BAD = self.project(filled.reshape(num_clips, num_rows, self.settings.stack * width))
         counts = [self.max_rows(count) for count in num_frames_B.tolist()]
-        return Prefixes([rows_BAD[clip, :count] for clip, count in enumerate(counts)], num_frames_B=num_frames_B)
+        return Prefixes([rows_BAD[clip, :count] for clip, count in enumerate(counts)])
 
 
 class CTCConnector(nn.Module):
@@ -172,7 +171,6 @@ class CTCConnector(nn.Module):
             rows=list(rows_RD.split(rows_per_clip)),
             token_ids=_split(tokens_R.tolist(), rows_per_clip),
             segments=_split(spans, rows_per_clip),
-            num_frames_B=num_frames_B,
         )
 
 
@@ -243,12 +241,10 @@ def _joined(one: Prefixes, other: Prefixes) -> Prefixes:
     """The prefixes of two batches as one."""
     assert one.token_ids is not None and other.token_ids is not None
     assert one.segments is not None and other.segments is not None
-    assert one.num_frames_B is not None and other.num_frames_B is not None
     return Prefixes(
         rows=one.rows + other.rows,
         token_ids=one.token_ids + other.token_ids,
         segments=one.segments + other.segments,
-        num_frames_B=torch.cat([one.num_frames_B, other.num_frames_B]),
     )
 
 

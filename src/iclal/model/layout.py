@@ -19,7 +19,6 @@ class Tokens(Protocol):
     """What layouts need of a language model."""
 
     prefix_ids: tuple[int, ...]
-    max_positions: int | None
 
     def ids(self, text: str) -> list[int]: ...
 

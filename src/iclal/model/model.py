@@ -43,7 +43,6 @@ class TargetRows:
 
     logits_NV: Tensor
     token_ids_N: Tensor  # the token each row should predict
-    example_N: Tensor  # the layout it belongs to
 
     @property
     def log_probs_N(self) -> Tensor:
@@ -146,18 +145,14 @@ class ICLAL(nn.Module):
         Every layout must have a row in front of its target (see `check_length`).
         """
         states = self.hidden(self.embed(layouts, prefixes), padding=padding)
-        wanted, ids, examples = [], [], []
-        for number, (layout, states_TH) in enumerate(zip(layouts, states, strict=True)):
+        wanted, ids = [], []
+        for layout, states_TH in zip(layouts, states, strict=True):
             rows = layout.target_rows
             assert layout.num_prompt_rows > 0, "a target needs a row in front of it"
             wanted.append(states_TH[[row - 1 for row in rows]])
             ids += [layout.rows[row][0] for row in rows]
-            examples += [number] * len(rows)
-        return TargetRows(
-            self.language_model.logits(torch.cat(wanted)),
-            torch.tensor(ids, dtype=torch.long, device=self.device),
-            torch.tensor(examples, dtype=torch.long, device=self.device),
-        )
+        logits_NV = self.language_model.logits(torch.cat(wanted))
+        return TargetRows(logits_NV, torch.tensor(ids, dtype=torch.long, device=self.device))
 
     def transcribe(self, audio: Audio | Sequence[Audio]) -> Transcript | list[Transcript]:
         """What is said in a recording of any length, or in each of a list: see `iclal.model.inference.transcribe`."""

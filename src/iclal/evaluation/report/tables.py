@@ -25,6 +25,10 @@ _TERMINAL_HEADINGS = {
     "wrong-labels": "wrong\nlabel",
     "text-demos": "text\ndemo",
 }
+_TERMINAL_LEGEND = (
+    "text: the transcript in place of the audio. cascade: what the ears themselves wrote, as text. other clip, no "
+    "audio: answers without hearing. guess: the best blind answer. parity: audio over text."
+)
 
 
 @dataclass(frozen=True)
@@ -195,7 +199,12 @@ def summary_table(rows: Sequence[Row], condition: str | None = None) -> Table:
     has_guess = len(inputs) < len(found)
     has_parity = any(table.has_parity for table in tables.values())
     shown = Table(
-        title=f"exact answers in %, condition {scores.condition}", box=box.SIMPLE_HEAD, padding=0, title_justify="left"
+        title=f"in %, condition {scores.condition}: exact answers, or word errors where a row says so",
+        caption=_TERMINAL_LEGEND,
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        title_justify="left",
+        caption_justify="left",
     )
     shown.add_column("task", no_wrap=True)
     headings = [_TERMINAL_HEADINGS.get(i, i) for i in inputs] + ["guess"] * has_guess + ["parity"] * has_parity
