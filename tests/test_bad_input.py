@@ -211,8 +211,8 @@ def test_a_place_without_the_human_speech_is_told_before_anything_is_made(
     monkeypatch.chdir(tmp_path)
     for verb, way_out in {
         ("train", "linear"): "data.human=null",
-        ("train", "ctc", "--dry-run"): "data.human=null",
-        ("train", "ctc-align", "data.human=elsewhere"): "data.human=null",
+        ("train", "ctc-distillation", "--dry-run"): "data.human=null",
+        ("train", "ctc", "data.human=elsewhere"): "data.human=null",
         ("pretrain", "encoder"): "data=FOLDER",
         ("evaluate", "--human", "elsewhere"): "--human FOLDER",
     }.items():

@@ -115,7 +115,7 @@ def test_the_help_of_train_names_the_recipes_and_where_the_keys_stand() -> None:
     assert f"({', '.join(recipe_names())})" in said
     for verb in ("train", "quickstart", "pretrain encoder", "pretrain language-model"):
         said = " ".join(iclal(*verb.split(), "--help").stdout.replace("│", " ").split())
-        assert "every key stands in a run's recipe.yaml" in said
+        assert "all keys are listed in a run's recipe.yaml" in said
 
 
 # --- transcribe

@@ -228,6 +228,13 @@ def test_label_documents_have_voice_notes_on_all_of_their_clips_or_on_few(pool: 
     assert 0.45 < sum(share > 0.75 for share in noted) / len(noted) < 0.75
 
 
+def test_label_documents_are_of_one_sentence_or_of_any_number_or_of_words_alone(pool: Pool) -> None:
+    rng = random.Random(0)
+    drawn = [documents._labels(pool, rng)[1] for _ in range(60)]
+    sentences_of = [{len(passage.extra.get("frames", ())) for passage in passages} for passages in drawn]
+    assert {0} in sentences_of and {1} in sentences_of and {1, 2, 3, 4} in sentences_of
+
+
 @pytest.mark.parametrize("kind", ["labels", "voice"])
 def test_labels_and_voices_are_asked_for_in_other_words_too(
     pool: Pool, kind: str, monkeypatch: pytest.MonkeyPatch

@@ -306,7 +306,7 @@ def test_rates_that_name_what_is_not_trained_are_refused_before_anything_is_hear
 
 
 def test_bundled_ears_are_a_start_by_name() -> None:
-    started = build_model(read_recipe("ctc-align", ["start=ctc"]))
+    started = build_model(read_recipe("ctc", ["start=ctc"]))
     bundled = load_file(saving.BUNDLED["ctc"] / "model.safetensors")
     assert all(torch.equal(tensor, bundled[name].float()) for name, tensor in started.state_dict().items())
 
@@ -492,10 +492,10 @@ def test_recipes_that_contradict_themselves_are_refused() -> None:
         read_recipe("nought")
     own = ("data.train=own.jsonl", "data.passages=null")
     with pytest.raises(SettingsError, match=r"names_share 0\.3 .*, silence_around 500 .*; own\.jsonl brings"):
-        read_recipe("ctc-align", (*own, "data.names_share=0.3"))
+        read_recipe("ctc", (*own, "data.names_share=0.3"))
     with pytest.raises(SettingsError, match=r"human data \(default None\): only beside the .*; own\.jsonl"):
-        read_recipe("ctc", own)
-    assert read_recipe("ctc", (*own, "data.human=null")).data.human is None
+        read_recipe("ctc-distillation", own)
+    assert read_recipe("ctc-distillation", (*own, "data.human=null")).data.human is None
     with pytest.raises(SettingsError, match="transcription_instruction is needed"):
         EarsRecipe.build({"objectives": {"alignment": 1.0}})
     with pytest.raises(SettingsError, match="trains without an instruction"):

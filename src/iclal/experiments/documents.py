@@ -37,15 +37,15 @@ _KINDS = {
     "several": 0.24,
     "summary": 0.16,
     "pattern": 0.09,
-    "labels": 0.08,
+    "labels": 0.12,
     "voice": 0.07,
 }
 _WORDED = {"copy": transcript, "transcript": transcript, "questions": questions, "summary": summary, "pattern": pattern}
 _JUMBLED_SHARE = 0.2  # of the instructions of patterns and label words: the demonstrations tell what is to be done
 REWORDED_SHARE = 0.6  # of those that are not jumbled
 _SEVERAL = 6  # questions about one clip
-# Ears write a note behind every clip, so that label documents have it behind all of theirs or behind few: between a
-# class word and its label it cost one answer in six (docs/log.md).
+# Ears write a note behind every clip, so that label documents have it behind all of theirs or behind few: in four ways
+# it cost every third answer behind several sentences (docs/log.md).
 _NOTED_SHARE = 0.6
 # Documents of questions about any passage, about facts that compete, and about nothing but which of several numbers
 # goes with the things asked about: that is what the model got wrong most often (docs/log.md).
@@ -270,7 +270,7 @@ def _labels(pool: Pool, rng: random.Random) -> tuple[Episode, list[Utterance], i
     if rng.random() < 0.5:  # words of one token: binding without spelling
         label_words = rng.sample(_plain_words(), 20)
     episode = labels.episode(rng, label_words, values, ways)
-    passages = pool.single if around is None else _word_clips(rng, episode, around)
+    passages = rng.choice((pool.single, pool.passages)) if around is None else _word_clips(rng, episode, around)
     if rng.random() < _NOTED_SHARE:
         passages = [_noted(rng, passage) for passage in passages]
     return episode, passages, min(ways * rng.choice((2, 2, 3, 4)), 12)

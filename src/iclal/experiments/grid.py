@@ -26,7 +26,7 @@ from iclal.training.recipe import read_recipe
 from iclal.training.run_folder import commit
 
 _ABLATED_INPUTS = ("audio", "ceiling")
-_UNTRAINED = {"ctc": "ctc-align"}  # bundled models that are asked as they were before training, too, and their recipes
+_UNTRAINED = ("ctc",)  # bundled models that are asked as they were before training, too, by recipes of their names
 _UNTRAINED_TASKS = ("transcript", "questions")
 
 
@@ -69,7 +69,7 @@ def run_grid(
     evaluations = evaluate_all(models, conditions, count, seed, progress=progress)
     if grid == "full" and manifest is None:
         besides = [partial(ablations, name, model) for name, model in models.items()]
-        recipes = {name: _UNTRAINED[place] for name, place in (places or {}).items() if place in _UNTRAINED}
+        recipes = {name: place for name, place in (places or {}).items() if place in _UNTRAINED}
         besides += [partial(untrained, name, recipe) for name, recipe in recipes.items()]
         for ask in besides:
             if evaluations[-1].interrupted:
