@@ -219,10 +219,13 @@ def test_the_model_is_left_in_the_mode_it_was_in(model: ICLAL) -> None:
         model.eval()
 
 
-def test_a_prompt_that_is_too_long_is_an_error_that_names_the_cell(parts: Path) -> None:
+def test_a_prompt_that_is_too_long_is_an_error_that_names_the_cell_before_any_is_asked(
+    parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = EvaluationSettings(queries=2, clips=0, inputs=("ceiling",))
+    monkeypatch.setattr(inference, "generate", lambda *_, **__: pytest.fail("it was asked already"))
     with pytest.raises(PromptError, match=r"questions with 8 shots, input ceiling: .* 512 positions"):
-        evaluate(build_model(parts), grid(("questions", 8)), pools(), hear, settings, progress=False)
+        evaluate(build_model(parts), grid(("questions", 0), ("questions", 8)), pools(), hear, settings, progress=False)
 
 
 def test_a_cascade_that_loops_beyond_the_positions_is_wrong_and_counted(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,6 +162,7 @@ def evaluate(
             for utterance in heard:
                 inference.check_seconds(clips.audio(utterance))
     with inference.in_use(model):
+        _check_longest(model, slots, clips, drawn, inputs, settings)
         bar = Bar("evaluating", sum(len(_inputs_at(b.cell.shots, inputs)) for b in drawn), wanted=progress)
         outcomes, interrupted = _ask_all(model, slots, clips, drawn, inputs, settings, conditions, bar)
         rows = make_rows(outcomes, columns)
@@ -174,6 +176,40 @@ def evaluate(
     meta["seconds"] = round(time.monotonic() - start, 1)
     recordings = {own[0].asked.utterance.id: clips.audio(own[0].asked.utterance) for own in shown}
     return Evaluation(columns, rows, outcomes, meta, page_clips, recordings, left_out, left_out_cells, interrupted)
+
+
+def _check_longest(
+    model: ICLAL,
+    slots: Slots,
+    clips: Clips,
+    blocks: Sequence[Block],
+    inputs: Sequence[str],
+    settings: EvaluationSettings,
+) -> None:
+    """Try one block of each task's cell with most demonstrations: what is too long is told before hours of asking.
+
+    Raises PromptError, as `_answer` does.
+    """
+    longest: dict[str, Block] = {}
+    for block in blocks:
+        known = longest.setdefault(block.cell.task, block)
+        longest[block.cell.task] = max(known, block, key=lambda block: block.cell.shots)
+    for block in longest.values():
+        for input in filter(inputs.__contains__, ("ceiling", "audio")):
+            prompts = slots.prompts(block, input)
+            assert prompts is not None, "only wrong labels may be lacking"
+            with _named(block, [input]):
+                inference.check_prompts(model, prompts, max_new_tokens=settings.max_new_tokens, hearing=clips.hearing)
+
+
+@contextmanager
+def _named(block: Block, inputs: Sequence[str]) -> Iterator[None]:
+    """A PromptError says where it comes from."""
+    try:
+        yield
+    except PromptError as error:
+        told = f"{block.cell.task} with {block.cell.shots} shots, input {' or '.join(inputs)}"
+        raise PromptError(f"{told}: {error}") from error
 
 
 def _columns(model: ICLAL, settings: EvaluationSettings) -> Columns:
@@ -287,11 +323,8 @@ def _answer(
             model, some, max_new_tokens=settings.max_new_tokens, batch_size=size, hearing=clips.hearing
         )
 
-    try:
+    with _named(block, inputs):
         answers = _generate_what_fits(generate, prompts)
-    except PromptError as error:
-        told = f"{block.cell.task} with {block.cell.shots} shots, input {' or '.join(inputs)}"
-        raise PromptError(f"{told}: {error}") from error
     outcomes = []
     for (input, query, prompt), answer in zip(asked_so, answers, strict=True):
         said = ("", (), TOO_LONG) if answer is None else (answer.text, answer.token_ids, answer.finish_reason)

@@ -166,6 +166,16 @@ def generate(
         return answers
 
 
+def check_prompts(
+    model: ICLAL, prompts: Sequence[Prompt], *, max_new_tokens: int | None = None, hearing: Hearing | None = None
+) -> None:
+    """Refuse what `generate` would refuse of the same prompts, clips heard but nothing generated. Raises as it does."""
+    with in_use(model):
+        hearing, tokenized, layouts = _lay_out_all(model, prompts, [()] * len(prompts), hearing, BATCH_SIZE)
+        for layout, prompt in zip(layouts, tokenized, strict=True):
+            _budget(model, layout, prompt, hearing, max_new_tokens)
+
+
 def score_targets(
     model: ICLAL,
     prompts: Sequence[Prompt],
