@@ -214,6 +214,8 @@ def test_sample_draws_a_count_or_hours(manifest: Path, tmp_path: Path) -> None:
     assert given == [{"manifest": str(out), "utterances": 4}]
     hours = iclal(*again, "--hours", 1 / 3600, "--json").json[0]["utterances"]
     assert 0 < hours < 12
+    more = iclal(*again, "--count", 500)
+    assert more.status == 0 and "no more than 12 of the 500 utterances asked for" in more.stderr
     assert "either a count or hours" in iclal(*again).error
     assert iclal(*again, "--count", 0).status == 2
 

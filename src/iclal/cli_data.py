@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter, validators
 
 from iclal.errors import SettingsError
-from iclal.terminal import Flag, Json, add_verb, print_json, print_table, writing
+from iclal.terminal import Flag, Json, add_verb, note, print_json, print_table, writing
 
 AtLeastOne = Parameter(validator=validators.Number(gte=1))
 Overwrite = Annotated[bool, Flag, Parameter(help="Replace a file that is there already.")]
@@ -18,7 +18,7 @@ Seed = Annotated[int, Parameter(help="Same seed, same draw.")]
 
 
 def prepare(
-    corpus: Annotated[str, Parameter(help="One of those that are named below.")],
+    corpus: Annotated[str, Parameter(help="The name of a corpus, one of those below.")],
     source: Annotated[Path, Parameter(help="The corpus as it was fetched.")],
     out: Annotated[Path, Parameter(help="Folder for what is written.")],
     /,
@@ -240,7 +240,10 @@ def sample(
 
     _refuse_to_overwrite([out], [manifest], overwrite)
     with writing(out):
-        _print_written({out: run(manifest, out, count=count, hours=hours, per=per, seed=seed)}, json)
+        written = run(manifest, out, count=count, hours=hours, per=per, seed=seed)
+    if count is not None and per is None and written < count:
+        note(f"{manifest} has no more than {written} of the {count} utterances asked for")
+    _print_written({out: written}, json)
     return 0
 
 

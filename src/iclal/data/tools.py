@@ -36,8 +36,10 @@ def split(
             that would take the manifest's own place.
     """
     if any(share <= 0 for share in fractions.values()) or not math.isclose(sum(fractions.values()), 1.0, abs_tol=1e-6):
+        given = " ".join(f"{name}={share:g}" for name, share in fractions.items())
         raise DataError(
-            f"the fractions {dict(fractions)} must be above 0 and sum to 1, e.g. train=0.8 dev=0.1 test=0.1"
+            f"{given} sum to {sum(fractions.values()):g}: shares must be above 0 and sum to 1, e.g. train=0.8 dev=0.1 "
+            "test=0.1"
         )
     if any((out / f"{name}.jsonl").resolve() == manifest.resolve() for name in fractions):
         raise DataError(f"{manifest} would be overwritten by one of its own splits; give another folder than {out}")

@@ -170,10 +170,11 @@ def check_length(layout: Layout, budget_tokens: int, max_positions: int | None) 
     needed = len(layout.rows) + budget_tokens
     if max_positions is not None and needed > max_positions:
         num_audio = sum(1 for token, _, _ in layout.rows if token < 0)
+        answer = needed - layout.num_prompt_rows
+        more = f" and {answer} for the answer make {needed}" if answer else ""
         raise PromptError(
-            f"the prompt is too long: {layout.num_prompt_rows} rows ({num_audio} of audio) and "
-            f"{needed - layout.num_prompt_rows} for the answer make {needed}, the language model has {max_positions} "
-            "positions; use fewer demonstrations, shorter audio or a smaller answer budget"
+            f"the prompt is too long: {layout.num_prompt_rows} rows ({num_audio} of audio){more}, the language model "
+            f"has {max_positions} positions; use fewer demonstrations, shorter audio or a smaller answer budget"
         )
 
 
