@@ -41,6 +41,7 @@ def test_sound_behind_what_a_header_claims_is_told_and_other_chunks_are_none() -
     assert "4,000 bytes follow" in what_is_missing(wav(0))
     for behind in (b"LIST\x04\0\0\0abcd", b"ID3\x03\0tag", b"\0" * 64, b"\0LIST\x04\0\0\0abcd", b"x"):
         assert what_is_missing(wav(4_000, behind)) == ""
+    assert "72 bytes follow" in what_is_missing(wav(4_000, b"\0" * 8 + b"\x07\x1e" * 32))  # silence, then sound
 
 
 @pytest.mark.parametrize(

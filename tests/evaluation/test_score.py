@@ -281,10 +281,10 @@ def test_summaries_get_rouge(tmp_path: Path) -> None:
 
 
 def test_empty_columns_of_a_spreadsheet_are_no_further_answers(tmp_path: Path) -> None:
-    reference = write(tmp_path / "ref.tsv", "q1\tparis\t\nq2\tblue\tnavy\n")
-    hypothesis = write(tmp_path / "hyp.tsv", "q1\t\nq2\tnavy\n")
+    reference = write(tmp_path / "ref.tsv", "q1\tparis\t\nq2\tblue\tnavy\nq3\t\tred\nq4\t\n")
+    hypothesis = write(tmp_path / "hyp.tsv", "q1\t\nq2\tnavy\nq3\t\nq4\t\n")
     found = score_files(reference, hypothesis, task="answers")
-    assert isinstance(found, AnswerScore) and found.means["exact_match"] == 0.5
+    assert isinstance(found, AnswerScore) and found.means["exact_match"] == 0.5  # q2, and q4 to be left empty
 
 
 def test_characters_of_what_sclite_counts_as_right_are_right(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ def test_clips_of_an_item_are_padded_to_the_longest_of_the_batch() -> None:
     assert sorted(id for ids in drawn for id in ids) == sorted(sizes)
     assert max(map(padded, drawn)) <= 400
     assert max(map(padded, plan.worst_batches())) >= max(map(padded, drawn))
+    assert max(sizes[id].frames for ids in plan.worst_batches() for id in ids) == 180
     with pytest.raises(DataError, match=r"lesson \(402 frames, 0 tokens\)"):
         Plan({"lesson": Size(frames=134, clips=3)}, BatchBudget(max_frames=400), seed=0)
 

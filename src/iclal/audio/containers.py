@@ -87,8 +87,12 @@ def _bytes_of_no_chunk(handle: BinaryIO, place: int, size: int, *, allow_padding
     """How many bytes follow from `place` on; 0 where a chunk or a tag begins, or nothing but padding is there."""
     handle.seek(place)
     following = handle.read(5)
-    if len(following) < 4 or (allow_padding and not any(following)):
+    if len(following) < 4:
         return 0
+    if allow_padding and not any(following):
+        while (block := handle.read(1 << 16)) and not any(block):
+            pass
+        return size - place if block else 0
     names = (following[:3], following[1:4])  # a chunk begins at an even byte, not that all programs see to it
     return 0 if any(name.isascii() and name.decode().isprintable() for name in names) else size - place
 

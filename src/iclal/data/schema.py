@@ -183,8 +183,9 @@ def check_manifest(
 ) -> Report:
     """Check a manifest line by line; recordings by their headers only.
 
-    Errors: no JSON, against the schema, an id twice, a recording missing or unreadable, or of another length than the
-    manifest says. Warnings: empty or absurd texts, speaking rates out of range, speakers or texts in two splits.
+    Errors: no line at all, no JSON, against the schema, an id twice, a recording missing or unreadable, or of another
+    length than the manifest says. Warnings: empty or absurd texts, speaking rates out of range, speakers or texts in
+    two splits.
 
     Args:
         audio: look at recordings at all.
@@ -214,8 +215,11 @@ def check_manifest(
         if not isinstance(item, Problem):
             _add_totals(report, item[1], check.seconds_of(item[1]))
     if not report.utterances and report.ok:
-        report.errors["no-utterances"] += 1
-        report.problems.append(Place(str(path), 1).problem("no-utterances", "no line in it", "prepare the corpus anew"))
+        problem = Place(str(path), 1).problem("no-utterances", "no line in it", "prepare the corpus anew")
+        report.errors[problem.reason] += 1
+        report.problems.append(problem)
+        if tell is not None:
+            tell(problem)
     report.speakers = len(check.speakers)
     return report
 

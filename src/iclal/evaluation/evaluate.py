@@ -162,7 +162,7 @@ def evaluate(
             for utterance in heard:
                 inference.check_seconds(clips.audio(utterance))
     with inference.in_use(model):
-        _check_longest(model, slots, clips, drawn, inputs, settings)
+        _check_lengths(model, slots, clips, drawn, inputs, settings)
         bar = Bar("evaluating", sum(len(_inputs_at(b.cell.shots, inputs)) for b in drawn), wanted=progress)
         outcomes, interrupted = _ask_all(model, slots, clips, drawn, inputs, settings, conditions, bar)
         rows = make_rows(outcomes, columns)
@@ -178,7 +178,7 @@ def evaluate(
     return Evaluation(columns, rows, outcomes, meta, page_clips, recordings, left_out, left_out_cells, interrupted)
 
 
-def _check_longest(
+def _check_lengths(
     model: ICLAL,
     slots: Slots,
     clips: Clips,
@@ -186,16 +186,18 @@ def _check_longest(
     inputs: Sequence[str],
     settings: EvaluationSettings,
 ) -> None:
-    """Try one block of each task's cell with most demonstrations: what is too long is told before hours of asking.
+    """Try the blocks with most demonstrations of each task before any is asked, as hours may lie between.
 
-    Raises PromptError, as `_answer` does.
+    All are tried as text, one is heard. Raises PromptError, as `_answer` does, which other inputs may still do.
     """
-    longest: dict[str, Block] = {}
+    most: dict[str, int] = {}
     for block in blocks:
-        known = longest.setdefault(block.cell.task, block)
-        longest[block.cell.task] = max(known, block, key=lambda block: block.cell.shots)
-    for block in longest.values():
-        for input in filter(inputs.__contains__, ("ceiling", "audio")):
+        most[block.cell.task] = max(most.get(block.cell.task, 0), block.cell.shots)
+    heard: set[str] = set()
+    for block in (block for block in blocks if block.cell.shots == most[block.cell.task]):
+        tried = ["ceiling"] if block.cell.task in heard else ["ceiling", "audio"]
+        heard.add(block.cell.task)
+        for input in filter(inputs.__contains__, tried):
             prompts = slots.prompts(block, input)
             assert prompts is not None, "only wrong labels may be lacking"
             with _named(block, [input]):

@@ -42,6 +42,7 @@ class Clips:
         self._audios: dict[str, Audio] = {}
         self._ids: dict[int, str] = {}
         self._transcripts: dict[str, str] = {}
+        self._greedy_texts: dict[str, str] = {}
         self.hearing = inference.Hearing(model)
         self.transcribed_seconds = 0.0  # of speech, in the timed transcription
         self.transcription_seconds = 0.0  # that it took
@@ -71,11 +72,12 @@ class Clips:
         self._transcripts |= {u.id: t.text for u, t in zip(utterances, transcripts, strict=True)}
 
     def transcribe(self, utterances: Sequence[Utterance]) -> None:
-        """Make the transcripts that are still missing; what other inputs heard is not heard again."""
-        missing = {u.id: u for u in utterances if u.id not in self._transcripts}
-        audios = [self.audio(utterance) for utterance in missing.values()]
-        transcripts = inference.transcribe(self._model, audios, hearing=self.hearing)
-        self._transcripts |= {id: t.text for id, t in zip(missing, transcripts, strict=True)}
+        """Make the transcripts that are still missing; what other inputs heard whole is not heard again."""
+        missing = {u.id: u for u in utterances if u.id not in self._transcripts}.values()
+        for long, hearing in ((False, self.hearing), (True, None)):
+            own = [utterance for utterance in missing if self._is_long(utterance) is long]
+            transcripts = inference.transcribe(self._model, [self.audio(u) for u in own], hearing=hearing)
+            self._transcripts |= {u.id: t.text for u, t in zip(own, transcripts, strict=True)}
 
     def transcript(self, utterance: Utterance) -> str:
         """The model's own transcript, made before by `transcribe`."""
@@ -83,10 +85,15 @@ class Clips:
 
     def greedy_text(self, utterance: Utterance) -> str:
         """The words of CTC's greedy path, without the voice note. Raises ModelError for other connectors."""
-        audio = self.audio(utterance)
-        (text,) = inference.transcribe_greedily(self._model, [audio], hearing=self.hearing)
-        in_windows = audio.duration_seconds > self._model.settings.window_seconds
-        return without_notes(text) if in_windows else without_note(text)
+        if utterance.id not in self._greedy_texts:
+            hearing = None if self._is_long(utterance) else self.hearing
+            (text,) = inference.transcribe_greedily(self._model, [self.audio(utterance)], hearing=hearing)
+            self._greedy_texts[utterance.id] = without_notes(text) if hearing is None else without_note(text)
+        return self._greedy_texts[utterance.id]
+
+    def _is_long(self, utterance: Utterance) -> bool:
+        """Whether it is heard in windows, which no other input hears: they are not kept."""
+        return self.audio(utterance).duration_seconds > self._model.settings.window_seconds
 
     def listen(self, audios: Sequence[Audio]) -> None:
         """Make the prefixes that are still missing, few clips at a time: the encoder needs most memory."""

@@ -47,21 +47,22 @@ def write_evaluations(
                                                     hypotheses-audio-ctc.jsonl: what the ears alone heard
     clips/*.flac, report.json, report.html          see `iclal.evaluation.report`
 
-    An earlier evaluation in the folder is replaced, its files only when those in their place are written. Answers and
-    transcripts are written before the scores are checked: what took long to generate is not lost. `extras` (training
+    An earlier evaluation in the folder is replaced, its files only when those in their place are written. Answers are
+    written first, transcripts before the scores are checked: what took long to generate is not lost. `extras` (training
     curves) and `meta` (command, commit) are added to the report's own. Returns `report.json`.
 
     Raises:
         DataError: nothing to write, a folder with transcripts or clips of others (see `check_folder`), two evaluations
-            with the same key, a few-shot score without its controls, or a folder that cannot be written.
+            with the same key or the same file names, a few-shot score without its controls, or a folder that cannot be
+            written.
     """
     if not evaluations:
         raise DataError("no evaluations to write")
     folder = Path(folder)
     try:
         check_folder(folder)
-        _check_places(evaluations)
         _write_lines(folder / "answers.jsonl", (line for e in evaluations for line in _answer_lines(e)))
+        check_names({(e.columns.model, e.columns.condition, e.columns.seed): label(e) for e in evaluations}.values())
         transcripts = [path for e in evaluations for path in _write_transcripts(folder / "transcripts", e)]
         _remove_earlier(folder / "transcripts", transcripts)
         rows = merge_rows(evaluations)
@@ -94,6 +95,20 @@ def check_folder(folder: Path) -> None:
         replaceable = path.is_dir() and (not any(path.iterdir()) or _holds_answers(folder) or _holds_report(folder))
         if not replaceable:
             raise DataError(f"{path} is not of an evaluation: choose another --out, or move it away")
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse two evaluations whose files would have the same names; of models to be asked before anything is generated.
+
+    Raises:
+        DataError: names both.
+    """
+    known: dict[str, str] = {}
+    for name in names:
+        place = _slug(name).casefold()
+        if place in known:
+            raise DataError(f"the files of '{known[place]}' and '{name}' would have the same names: rename one")
+        known[place] = name
 
 
 def _holds_answers(folder: Path) -> bool:
@@ -204,15 +219,6 @@ def _answer_lines(evaluation: Evaluation) -> Iterable[dict[str, Any]]:
     columns = evaluation.columns
     named = {"model": columns.model, "condition": columns.condition, "seed": columns.seed}
     return ({**named, **outcome.to_json()} for outcome in evaluation.outcomes)
-
-
-def _check_places(evaluations: Sequence[Evaluation]) -> None:
-    """Raises DataError where the transcripts of two evaluations would be written to one place."""
-    known: dict[str, str] = {}
-    for own in map(label, evaluations):
-        other = known.setdefault(_slug(own).casefold(), own)
-        if other != own:
-            raise DataError(f"the files of '{other}' and '{own}' would have the same names: rename one")
 
 
 def _write_transcripts(folder: Path, evaluation: Evaluation) -> list[Path]:

@@ -26,6 +26,7 @@ from iclal.evaluation.metrics import Aligned, WordErrors
 # NIST's costs in thousandths, so that they are whole numbers.
 _SUBSTITUTION, _GAP, _OPTIONAL_GAP, _NOTHING_GAP, _NOTHING_BOTH = 4000, 3000, 2000, 1, 1000
 _NOTHING = "@"
+_OPTIONAL = re.compile(r"^\((.+)\)$")
 _MARKS = re.compile(r"[{}/]|[^\s{}/]+")
 _TAG = re.compile(r"(?<!\\);")
 # A text with none of these is one sequence of words, which needs no network.
@@ -83,8 +84,8 @@ class Alignment:
             if mark == "=":  # an optional word that one of them leaves out is neither's
                 reference = hypothesis if reference and hypothesis else ""
                 hypothesis = reference
-            said.append(_word(reference).text)
-            heard.append(_word(hypothesis).text)
+            said.append(_OPTIONAL.sub(r"\1", reference))
+            heard.append(_OPTIONAL.sub(r"\1", hypothesis))
         return " ".join(filter(None, said)), " ".join(filter(None, heard))
 
 

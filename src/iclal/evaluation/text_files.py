@@ -233,9 +233,9 @@ def _read_tsv(file: _File) -> None:
             wanted = len(header) if columns else 2
             file.problem(number, f"{len(row)} columns where there should be {wanted}: '{_short(' | '.join(row))}'")
             continue
-        key, first, *others = (text.strip() for text in [row[column] for column in columns] or row)
-        others = [other for other in others if other]  # short rows of a spreadsheet end in empty columns
-        file.entries.append(_Entry(key, (first, *others), number))
+        key, *texts = (text.strip() for text in [row[column] for column in columns] or row)
+        said = tuple(filter(None, texts)) or ("",)  # a spreadsheet fills short rows up with empty columns
+        file.entries.append(_Entry(key, said, number))
 
 
 def _read_jsonl(file: _File) -> None:

@@ -44,8 +44,8 @@ _WORDED = {"copy": transcript, "transcript": transcript, "questions": questions,
 _JUMBLED_SHARE = 0.2  # of the instructions of patterns and label words: the demonstrations tell what is to be done
 REWORDED_SHARE = 0.6  # of those that are not jumbled
 _SEVERAL = 6  # questions about one clip
-# Ears write a note behind every clip, so that label documents have it behind all of theirs or behind few: in four ways
-# it cost every third answer behind several sentences (docs/log.md).
+# Ears write a note behind every clip, so label documents have one behind all of theirs or behind few. Without that,
+# every third answer in four ways was lost where clips have several sentences (docs/log.md).
 _NOTED_SHARE = 0.6
 # Documents of questions about any passage, about facts that compete, and about nothing but which of several numbers
 # goes with the things asked about: that is what the model got wrong most often (docs/log.md).

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from iclal.evaluation.evaluate import Evaluation
-from iclal.evaluation.records import check_folder, write_evaluations
+from iclal.evaluation.records import check_folder, check_names, write_evaluations
 from iclal.evaluation.report.curves import read_training_curve
 from iclal.experiments.conditions import QUERIES, Condition, check_grid, evaluate_all, own_conditions
 from iclal.experiments.human_test import human_conditions
@@ -60,6 +60,7 @@ def run_grid(
     count = queries or QUERIES[grid]
     own = own_conditions(manifest, grid) if manifest else []
     check_folder(out)
+    check_names(models)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out):  # a folder that cannot be written is an error now, not after all the work
         pass

@@ -70,7 +70,7 @@ class Plan:
     """Batches of item ids without end, by number: `plan.batch(step * micro_batches + micro)`.
 
     Two plans of the same sizes, budget and seed are the same plan. `short_first_epochs` epochs go from short items to
-    long ones (still shuffled inside buckets), which helps a CTC encoder over its start.
+    long ones (of one clip first, still shuffled inside buckets), which helps a CTC encoder over its start.
 
     Raises:
         DataError: no items, or items over the budget; names them with their numbers.
@@ -117,8 +117,9 @@ class Plan:
 
         found: list[tuple[str, ...]] = []
         for unit in ("padded", "tokens"):
-            candidates = of_most(unit)
-            found += [max(candidates, key=lambda ids: len(ids) * getattr(self.sizes[ids[0]], unit)), candidates[-1]]
+            found.append(max(of_most(unit), key=lambda ids: len(ids) * getattr(self.sizes[ids[0]], unit)))
+        for unit in ("frames", "tokens"):  # attention grows faster than the length of a single one
+            found.append(max(of_most(unit), key=lambda ids: getattr(self.sizes[ids[0]], unit)))
         return list(dict.fromkeys(found))
 
     def digest(self) -> str:
@@ -126,7 +127,8 @@ class Plan:
         digest = hashlib.sha256(f"{self.seed} {self.short_first_epochs} {self.budget.model_dump_json()}\n".encode())
         for id in self._ids:
             size = self.sizes[id]
-            digest.update(f"{id}\t{size.frames}\t{size.tokens}\t{size.clips}\n".encode())
+            clips = f"\t{size.clips}" if size.clips != 1 else ""  # so that a run from before lessons had it goes on
+            digest.update(f"{id}\t{size.frames}\t{size.tokens}{clips}\n".encode())
         return digest.hexdigest()
 
     def _order(self, epoch: int) -> list[np.ndarray]:

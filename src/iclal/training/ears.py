@@ -421,11 +421,15 @@ class School:
         utterances = self._check_utterances
         silent = [Audio(np.zeros_like(audio.samples), source="silence") for audio in self._check]
         others = self._of_another_text(utterances)
+        read = [
+            place
+            for place, pair in enumerate(zip(self._check, others or self._check, strict=True))
+            if all(map(self._is_read, pair))
+        ]
         losses = {}
         for name, audios in (("right", self._check), ("other", others), ("silence", silent)):
             if audios is None:
                 continue
-            read = [place for place, audio in enumerate(audios) if self._is_read(audio)]
             prompts = [transcription_prompt(self.model, audios[place]) for place in read]
             scores = score_targets(self.model, prompts, [utterances[place].text or "" for place in read])
             if scores:

@@ -373,6 +373,7 @@ class _Run:
             assert folder is not None
             put_tensors(checkpoint.weights, self.tensors, folder)
             self.optimizer.load_tensors(checkpoint.optimizer)
+            self.state = State.of(checkpoint.state)
             restore_random_state(checkpoint.random, self.device)
         note_resumed(self.folder, step, recipe, seed, digests, changes)
         if checkpoint is None:
@@ -380,7 +381,6 @@ class _Run:
                 put_aside(torn)
             say(f"{self.folder} has no whole checkpoint: starting from the first step")
             return
-        self.state = State.of(checkpoint.state)
         self.clock = Clock(self.state.elapsed_seconds)
         self._saved_step, self._saved_at_seconds = step, self.state.elapsed_seconds
         self._unreached = []

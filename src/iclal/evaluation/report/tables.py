@@ -27,7 +27,8 @@ _TERMINAL_HEADINGS = {
 }
 _TERMINAL_LEGEND = (
     "text: the transcript in place of the audio. cascade: what the ears themselves wrote, as text. other clip, no "
-    "audio: answers without hearing. guess: the best blind answer. parity: audio over text."
+    "audio: another recording is heard, or none. wrong label: demonstrations with wrong answers. text demo: "
+    "demonstrations as text. guess: the best blind answer. parity: audio over text."
 )
 
 
