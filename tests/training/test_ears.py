@@ -311,6 +311,20 @@ def test_bundled_ears_are_a_start_by_name() -> None:
     assert all(torch.equal(tensor, bundled[name].float()) for name, tensor in started.state_dict().items())
 
 
+def test_what_no_row_foretells_is_left_out_of_the_listening_losses(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes: dict[str, Any] = {"objectives": {"transcription": 1.0}, "transcription_instruction": None}
+    school = School(recipe(home, **changes), Speech(digits(4), digits(3)))
+    school.model.eval()
+    assert set(school.listen(0)) == {"right", "other", "silence"}
+    school.model.language_model.prefix_ids = ()  # as of a tokenizer that puts no token first
+    with monkeypatch.context() as patch:
+        patch.setattr(school, "_is_read", lambda audio: audio.source != "silence")
+        assert set(school.listen(0)) == {"right", "other"}
+    with torch.no_grad():
+        school.model.connector.output.bias[-1] = 1e4  # blanks alone are heard
+    assert school.listen(0) == {}
+
+
 def test_a_frozen_encoder_hears_each_clip_once_and_is_not_asked_again(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -430,8 +430,9 @@ class School:
         for name, audios in (("right", self._check), ("other", others), ("silence", silent)):
             if audios is None:
                 continue
-            prompts = [transcription_prompt(self.model, audios[place]) for place in read]
-            scores = score_targets(self.model, prompts, [utterances[place].text or "" for place in read])
+            own = [place for place in read if self._is_read(audios[place])]  # of silence often none
+            prompts = [transcription_prompt(self.model, audios[place]) for place in own]
+            scores = score_targets(self.model, prompts, [utterances[place].text or "" for place in own])
             if scores:
                 losses[name] = -sum(map(sum, scores)) / sum(map(len, scores))
         return losses
