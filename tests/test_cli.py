@@ -396,6 +396,14 @@ def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
     assert (process.returncode, stdout, stderr) == (130, "", "stopped\n")
 
 
+def test_sigterm_interrupts_where_a_report_is_due_and_the_handler_of_before_is_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), terminal.interrupted_by_sigterm():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)  # it comes between two instructions, not at once
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def restore_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

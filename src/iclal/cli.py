@@ -23,6 +23,7 @@ from iclal.terminal import (
     Json,
     add_verb,
     drop_output,
+    interrupted_by_sigterm,
     make_quiet,
     note,
     print_error,
@@ -307,7 +308,7 @@ def evaluate(
 ) -> int:
     """Ask models the tasks, with controls, and write OUT/report.json and OUT/report.html.
 
-    Ctrl-C ends it with a report of what was asked until then (exit status 130).
+    Ctrl-C, or SIGTERM, ends it with a report of what was asked until then (exit status 130).
 
     Examples:
         iclal evaluate
@@ -321,7 +322,7 @@ def evaluate(
     if human is not None:
         check_data(human, "give its place (--human FOLDER), or leave --human out")
     models = {name: Chosen(given, language_model, device).load() for name, given in names.items()}
-    with writing(out):
+    with writing(out), interrupted_by_sigterm():
         path = run_grid(
             models, out, grid=grid, manifest=manifest, human=human, queries=queries, seed=seed, places=names
         )

@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -83,6 +84,16 @@ def writing(path: os.PathLike[str]) -> Iterator[None]:
         if error.filename is None and error.errno is not None:
             error.filename = os.fspath(path)
         raise
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """A scheduler's SIGTERM ends what runs here as Ctrl-C does; a shell's background jobs do not get Ctrl-C at all."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def make_quiet(debug: bool) -> None:

@@ -161,3 +161,39 @@ def test_an_encoder_that_cannot_be_deepened_is_refused_with_the_reason(tmp_path:
         with pytest.raises(ModelError, match="do_stable_layer_norm"):
             other.deepened(layers + 1)
         assert other.deepened(layers, dropout=0.5).settings.config["hidden_dropout"] == 0.5
+
+
+@pytest.mark.parametrize("norm", ["layer", "group"])
+def test_a_widened_encoder_has_its_filters_in_other_phases_which_nothing_hears_yet(tmp_path: Path, norm: str) -> None:
+    encoder = Encoder.load(build_encoder(tmp_path, norm)).eval()
+    own, *others = encoder.network.config.conv_dim
+    wide = encoder.widened(3 * own).eval()
+    first, second = (layer.conv.weight for layer in wide.network.feature_extractor.conv_layers[:2])
+    assert wide.settings.config["conv_dim"] == wide.network.config.conv_dim == [3 * own, *others]
+    assert not second[:, own:].any()
+    spectra = torch.fft.rfft(first.double()).squeeze(1).unflatten(0, (3, own))[..., 1:-1]  # without the ends: real
+    for turn in (1, 2):
+        torch.testing.assert_close(spectra[turn], spectra[0] * np.exp(2j * np.pi * turn / 3), atol=1e-5, rtol=1e-4)
+    clips = [torch.from_numpy(noise(length).samples) for length in (16_000, 9_000)]
+    heard, before = wide(clips)[0], encoder(clips)[0]
+    if norm == "group":
+        torch.testing.assert_close(heard, before)
+    else:  # a norm over channels sees the new ones
+        assert torch.cosine_similarity(heard[0], before[0], dim=-1).mean() > 0.8
+    assert torch.equal(encoder.widened(own)(clips)[0], before)
+    heard.square().sum().backward()
+    assert second.grad[:, own:].abs().max() > 0  # they can be listened to
+    rebuilt = Encoder(wide.settings)
+    rebuilt.load_state_dict(wide.state_dict())
+    assert torch.equal(rebuilt.eval()(clips)[0], heard)
+    assert encoder.train().widened(own).training and not encoder.eval().widened(own).training
+
+
+def test_fewer_filters_or_a_single_convolution_are_refused_with_the_numbers(tmp_path: Path) -> None:
+    encoder = Encoder.load(build_encoder(tmp_path / "two"))
+    own = encoder.network.config.conv_dim[0]
+    with pytest.raises(ModelError, match=f"has {own} filters in the first .*, not {own - 1}$"):
+        encoder.widened(own - 1)
+    single = Encoder.load(build_encoder(tmp_path / "one", conv_dim=[8], conv_kernel=[400], conv_stride=[320]))
+    with pytest.raises(ModelError, match="in the first of its 1 convolutions"):
+        single.widened(16)

@@ -417,6 +417,25 @@ def test_training_starts_from_other_ears(trained: tuple[Trained, Path], home: Pa
         recipe(home, start=str(result.folder), encoder=str(home / "dropping"))
 
 
+def test_a_wider_encoder_is_trained_saved_and_started_from(
+    trained: tuple[Trained, Path], home: Path, tmp_path: Path
+) -> None:
+    result, _ = trained
+    filters = 2 * result.model.encoder.network.config.conv_dim[0]
+    wider = recipe(
+        home,
+        start=str(result.folder),
+        encoder="bundled",
+        encoder_filters=filters,
+        stored_dtype="bfloat16",
+        train={"steps": 2},
+    )
+    found = train_ears(wider, tmp_path / "wider", Speech(digits(), digits(2)), quiet=True)
+    assert module_digest(load(found.folder)) == module_digest(found.model)
+    again = build_model(recipe(home, start=str(found.folder), encoder="bundled"))
+    assert again.encoder.network.config.conv_dim[0] == filters
+
+
 def test_a_deeper_encoder_begins_as_the_ears_it_starts_from_and_is_saved_and_started_from(
     trained: tuple[Trained, Path], home: Path, tmp_path: Path
 ) -> None:
@@ -441,6 +460,8 @@ def test_the_trained_encoder_attends_out_of_autocast_and_has_the_dropout_asked_f
     assert network.encoder.layers[0].dropout.p == 0.25
     with pytest.raises(SettingsError, match="for an encoder that is trained"):
         recipe(home, encoder_layers=9, freeze_encoder=True)
+    with pytest.raises(SettingsError, match="encoder_filters"):
+        recipe(home, encoder_filters=64, freeze_encoder=True)
 
 
 def test_samples_are_given_up_once_a_frozen_encoder_has_heard_them(home: Path, tmp_path: Path) -> None:

@@ -145,6 +145,40 @@ class Encoder(nn.Module):
                 nn.init.zeros_(last.bias)
         return deep.to(next(self.parameters()).device).train(self.training)
 
+    def widened(self, filters: int) -> Encoder:
+        """The same encoder with `filters` filters in its first convolution: those it lacks are its own in other phases.
+
+        What one filter answers goes up and down with the moment at which it is asked; how strong its band is can only
+        be told together with others of the same band in other phases. The next convolution does not hear the new ones
+        yet, so that the encoder hears as before until it is trained on: exactly so if its norms are of single channels,
+        nearly if of all. It is a copy, on the same device and in the same mode.
+
+        Raises:
+            ModelError: it has more filters, or a single convolution.
+        """
+        own, *others = self.network.config.conv_dim
+        if filters < own or not others:
+            raise ModelError(
+                f"the encoder has {own} filters in the first of its {len(others) + 1} convolutions: a first of two or "
+                f"more can have as many or more, not {filters}"
+            )
+        wide = Encoder(
+            self.settings.model_copy(update={"config": self.settings.config | {"conv_dim": [filters, *others]}})
+        )
+        tensors = {name: tensor.cpu() for name, tensor in self.state_dict().items()}
+        first, second = (f"network.feature_extractor.conv_layers.{layer}" for layer in (0, 1))
+        channels = torch.arange(filters)
+        for name in [name for name in tensors if name.startswith(first)]:
+            tensors[name] = tensors[name][channels % own]
+        weight_C1K = tensors[f"{first}.conv.weight"]
+        phases_C = 2 * math.pi * (channels // own) / math.ceil(filters / own)
+        spectra = torch.fft.rfft(weight_C1K) * torch.exp(1j * phases_C)[:, None, None]
+        weight_C1K[own:] = torch.fft.irfft(spectra, self._kernels[0])[own:]
+        unheard = (0, 0, 0, filters - own)
+        tensors[f"{second}.conv.weight"] = nn.functional.pad(tensors[f"{second}.conv.weight"], unheard)
+        wide.load_state_dict(tensors)
+        return wide.to(next(self.parameters()).device).train(self.training)
+
     def train(self, mode: bool = True) -> Encoder:
         """As any module's, but an encoder that is frozen hears in training as it hears later: nothing is masked."""
         return super().train(mode and any(parameter.requires_grad for parameter in self.parameters()))

@@ -220,6 +220,8 @@ def build_model(recipe: EarsRecipe) -> ICLAL:
     check_objectives(recipe.objectives, model)
     if start is not None:
         load_tensors(model, start / "model.safetensors", may_lack="connector.context.")
+    if recipe.encoder_filters is not None:
+        model.encoder = model.encoder.widened(recipe.encoder_filters)
     if recipe.encoder_layers is not None or recipe.encoder_dropout is not None:
         layers = recipe.encoder_layers or model.encoder.network.config.num_hidden_layers
         model.encoder = model.encoder.deepened(layers, recipe.encoder_dropout)

@@ -69,6 +69,7 @@ class EarsRecipe(Settings):
     language_model_dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # as stored; the bundled one float32
     encoder: str = BUNDLED  # or a folder of one, or of trained ears, or a bundled model's name
     encoder_layers: int | None = Field(default=None, gt=0)  # of which it lacks, come last and change nothing yet
+    encoder_filters: int | None = Field(default=None, gt=0)  # of its first convolution; the new ones as in `widened`
     encoder_dropout: float | None = Field(default=None, ge=0, lt=1)  # hidden states, attention; None: as it was
     stored_dtype: Literal["float32", "bfloat16"] = "float32"  # of the ears' file; they are trained and used in float32
     start: str | None = None  # a folder of trained ears, or a bundled model's name; `context` they lack begins at zero
@@ -115,9 +116,10 @@ class EarsRecipe(Settings):
     def _one_encoder(self) -> EarsRecipe:
         if self.start is not None and self.encoder != BUNDLED:
             raise ValueError(f"encoder={self.encoder} beside start={self.start}, which has its own: leave one out")
-        if self.freeze_encoder and (self.encoder_layers is not None or self.encoder_dropout is not None):
+        if self.freeze_encoder and (self.encoder_layers or self.encoder_filters or self.encoder_dropout is not None):
             raise ValueError(
-                "encoder_layers and encoder_dropout are for an encoder that is trained: freeze_encoder is on"
+                "encoder_layers, encoder_filters and encoder_dropout are for an encoder that is trained: "
+                "freeze_encoder is on"
             )
         return self
 
