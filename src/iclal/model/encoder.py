@@ -146,12 +146,12 @@ class Encoder(nn.Module):
         return deep.to(next(self.parameters()).device).train(self.training)
 
     def widened(self, filters: int) -> Encoder:
-        """The same encoder with `filters` filters in its first convolution: those it lacks are its own in other phases.
+        """The same encoder with `filters` filters in its first convolution: those it lacks are its own, moved in pitch.
 
-        What one filter answers goes up and down with the moment at which it is asked; how strong its band is can only
-        be told together with others of the same band in other phases. The next convolution does not hear the new ones
-        yet, so that the encoder hears as before until it is trained on: exactly so if its norms are of single channels,
-        nearly if of all. It is a copy, on the same device and in the same mode.
+        They are moved up and down by what their length can tell apart (40 Hz for 25 ms), then by twice that, and so on,
+        so that they hear what lies between the bands. The next convolution does not listen to them yet: the encoder
+        hears as before until it is trained on, exactly so if its norms are of single channels, nearly if of all. It is
+        a copy, on the same device and in the same mode.
 
         Raises:
             ModelError: it has more filters, or a single convolution.
@@ -167,13 +167,13 @@ class Encoder(nn.Module):
         )
         tensors = {name: tensor.cpu() for name, tensor in self.state_dict().items()}
         first, second = (f"network.feature_extractor.conv_layers.{layer}" for layer in (0, 1))
-        channels = torch.arange(filters)
         for name in [name for name in tensors if name.startswith(first)]:
-            tensors[name] = tensors[name][channels % own]
+            tensors[name] = tensors[name][torch.arange(filters) % own]
         weight_C1K = tensors[f"{first}.conv.weight"]
-        phases_C = 2 * math.pi * (channels // own) / math.ceil(filters / own)
-        spectra = torch.fft.rfft(weight_C1K) * torch.exp(1j * phases_C)[:, None, None]
-        weight_C1K[own:] = torch.fft.irfft(spectra, self._kernels[0])[own:]
+        for turn, start in enumerate(range(own, filters, own)):
+            bins = turn // 2 + 1 if turn % 2 == 0 else -(turn // 2 + 1)
+            spectra = nn.functional.pad(torch.fft.rfft(weight_C1K[start : start + own]), (bins, -bins))
+            weight_C1K[start : start + own] = torch.fft.irfft(spectra, self._kernels[0])
         unheard = (0, 0, 0, filters - own)
         tensors[f"{second}.conv.weight"] = nn.functional.pad(tensors[f"{second}.conv.weight"], unheard)
         wide.load_state_dict(tensors)
