@@ -53,7 +53,7 @@ def main() -> None:
             buffer = io.BytesIO()
             soundfile.write(buffer, np.clip(changed, -1, 1), rate, format=container, subtype=subtype)
             heard.append(read_audio(buffer.getvalue()))
-        texts = [normalize(transcript.text) for transcript in model.transcribe(heard)]  # type: ignore[union-attr]
+        texts = [normalize(transcript.text) for transcript in model.transcribe(heard)]
         rates[name] = round(total_word_errors(references, texts).wer, 4)
         print(f"{name:<10} {rates[name]:.4f}", flush=True)
     RESULT.write_text(json.dumps({"clips": NUM_CLIPS, "wer": rates}, indent=2) + "\n", encoding="utf-8")

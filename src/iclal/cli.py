@@ -133,7 +133,6 @@ def transcribe(
             if json:
                 print_json({"audio": name, "error": str(error)})
             continue
-        assert not isinstance(transcript, list)
         if transcript.no_speech and not json:
             note(f"{name}: no speech was heard")
         if json:
@@ -193,7 +192,6 @@ def ask(
             print("\n".join(f"{log_probability:9.3f}  {text}" for text, log_probability in ranked))
         return 0
     answer = model.generate(prompt)
-    assert not isinstance(answer, list)
     if json:
         print_json({"audio": audio} | vars(answer))
         return 0

@@ -112,6 +112,9 @@ def test_rows_that_are_wrong_are_told_with_their_line(tmp_path: Path) -> None:
         {"text": "x", "questions": ["who"]},
         {"text": "x", "questions": [{"id": "q", "question": "who", "answers": "me"}]},
         {"text": "x", "questions": [{"id": "q", "question": "who", "answers": []}]},
+        {"text": "x", "facts": {"colour": "red"}, "mood": "calm"},
+        {"text": "x", "facts": ["red"]},
+        {"text": "x", "facts": {"count": 3}},
         3,
     ]
     table = tmp_path / "t.jsonl"
@@ -126,13 +129,16 @@ def test_rows_that_are_wrong_are_told_with_their_line(tmp_path: Path) -> None:
         (9, "wrong-type"),
         (10, "wrong-type"),
         (11, "wrong-type"),
-        (12, "broken-json"),
-        (13, "broken-json"),
+        (13, "wrong-type"),
+        (14, "wrong-type"),
+        (15, "broken-json"),
+        (16, "broken-json"),
     ]
-    good, span, asked = (one.utterance for one in candidates)
+    good, span, asked, noted = (one.utterance for one in candidates)
     assert (good.id, good.extra) == ("a", {"take": 3}) and good.audio is None
     assert (span.id, span.text, span.start_seconds, span.duration_seconds) == ("7", "12", 1.5, 2.0)
     assert (asked.id, asked.label, asked.questions[0].answers) == ("t-000008", "dog", ("me", "I"))
+    assert (noted.facts, noted.extra) == ({"colour": "red"}, {"mood": "calm"})
 
 
 def test_columns_that_are_not_there_are_refused_with_those_that_are(tmp_path: Path) -> None:

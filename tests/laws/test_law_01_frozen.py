@@ -26,7 +26,8 @@ def target_loss(model: ICLAL) -> torch.Tensor:
     counts = [len(prefix) for prefix in prefixes]
     ids = tokenize_target("rome mira", "\n", model.language_model)
     prompts = [tokenize((Text("heard:"), audio), model.language_model, AUDIOS.index) for audio in AUDIOS]
-    return -model.target_logits([lay_out(prompt, counts, ids) for prompt in prompts], prefixes).log_probs_N.mean()
+    rows = model.target_logits([lay_out(prompt, counts, ids) for prompt in prompts], prefixes)
+    return torch.nn.functional.cross_entropy(rows.logits_NV, rows.token_ids_N)
 
 
 @pytest.mark.parametrize("family", ["opt", "llama"])

@@ -103,7 +103,8 @@ def training_log_probs(model: ICLAL, audios: list[Audio], prompt: tuple, target:
     prefixes = model.prefixes(audios)
     ids = tokenize_target(target, model.settings.template.end, model.language_model)
     layout = lay_out(tokenized, [len(prefix) for prefix in prefixes], ids)
-    return model.target_logits([layout], prefixes).log_probs_N.tolist()
+    rows = model.target_logits([layout], prefixes)
+    return (-torch.nn.functional.cross_entropy(rows.logits_NV, rows.token_ids_N, reduction="none")).tolist()
 
 
 @pytest.mark.parametrize("shots", [0, 1, 4, 8])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self, cast
+from typing import TYPE_CHECKING, Literal, Self, cast, overload
 
 import numpy as np
 import torch
@@ -43,11 +43,6 @@ class TargetRows:
 
     logits_NV: Tensor
     token_ids_N: Tensor  # the token each row should predict
-
-    @property
-    def log_probs_N(self) -> Tensor:
-        """Log-probability of each token, in float32."""
-        return -nn.functional.cross_entropy(self.logits_NV.float(), self.token_ids_N, reduction="none")
 
 
 class ICLAL(nn.Module):
@@ -154,6 +149,10 @@ class ICLAL(nn.Module):
         logits_NV = self.language_model.logits(torch.cat(wanted))
         return TargetRows(logits_NV, torch.tensor(ids, dtype=torch.long, device=self.device))
 
+    @overload
+    def transcribe(self, audio: Audio) -> Transcript: ...
+    @overload
+    def transcribe(self, audio: Sequence[Audio]) -> list[Transcript]: ...
     def transcribe(self, audio: Audio | Sequence[Audio]) -> Transcript | list[Transcript]:
         """What is said in a recording of any length, or in each of a list: see `iclal.model.inference.transcribe`."""
         from iclal.model import inference
@@ -162,6 +161,12 @@ class ICLAL(nn.Module):
             return inference.transcribe(self, [audio])[0]
         return inference.transcribe(self, audio)
 
+    @overload
+    def generate(self, prompt: Prompt, *, max_new_tokens: int | None = None, batch_size: int = 16) -> Answer: ...
+    @overload
+    def generate(
+        self, prompt: Sequence[Prompt], *, max_new_tokens: int | None = None, batch_size: int = 16
+    ) -> list[Answer]: ...
     def generate(
         self, prompt: Prompt | Sequence[Prompt], *, max_new_tokens: int | None = None, batch_size: int = 16
     ) -> Answer | list[Answer]:

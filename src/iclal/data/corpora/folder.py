@@ -2,7 +2,8 @@
 
 A table is CSV, TSV, JSONL or JSON (a list of objects, or an object of them by id); the source is the table, or a folder
 that holds one. Columns have the names of a manifest's fields unless told otherwise (`text=sentence audio=path`);
-columns not used are kept in `extra`. Audio paths start from the table's folder, or from `root`.
+`questions` and `facts` are read from JSON, as a manifest writes them; columns not used are kept in `extra`. Audio paths
+start from the table's folder, or from `root`.
 
 Without a table each recording below the source is an utterance, its text is NAME.txt beside NAME.wav.
 """
@@ -178,12 +179,16 @@ def _row(
     questions = _questions(row.get("questions"))
     if questions is None:
         return place.problem("wrong-type", "questions are not a list of {id, question, answers}", "repair the row")
-    used = {*columns.values(), "questions"}
+    facts = row.get("facts") or {}
+    if not isinstance(facts, dict) or not all(isinstance(value, str) for value in facts.values()):
+        return place.problem("wrong-type", "facts are not an object of texts", "repair the row")
+    used = {*columns.values(), "questions", "facts"}
     utterance = Utterance(
         id,
         start_seconds=_number(cells.get("start_seconds")),
         duration_seconds=_number(cells.get("duration_seconds")),
         questions=questions,
+        facts=facts,
         extra={name: value for name, value in row.items() if name not in used and value not in (None, "")},
         speaker=texts.get("speaker"),
         split=texts.get("split", options.default_split),
