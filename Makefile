@@ -1,5 +1,6 @@
 # One command a need, the same here and in CI. `make quickstart` and `make test` need nothing installed but make and
-# Python; TORCH_INDEX=URL takes PyTorch from another package index (its CPU builds are much smaller).
+# Python; TORCH_INDEX=URL takes PyTorch from another package index (its CPU builds are much smaller), ARGS="..." goes to
+# `iclal quickstart`.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -40,7 +41,7 @@ $(VENV)/installed-check: $(VENV)/installed
 	@touch $@
 
 quickstart: install
-	$(BIN)/iclal quickstart
+	$(BIN)/iclal quickstart $(ARGS)
 
 test: install browser
 	$(PYTEST)
