@@ -315,11 +315,12 @@ def evaluate(
     """
     from iclal.experiments.grid import run_grid
     from iclal.experiments.listening import check_data
+    from iclal.model.saving import load_several
 
     names = _report_names(model)
     if human is not None:
         check_data(human, "give its place (--human FOLDER), or leave --human out")
-    models = {name: Chosen(given, language_model, device).load() for name, given in names.items()}
+    models = load_several(names, language_model=language_model, device=device)
     with writing(out), interrupted_by_sigterm():
         path = run_grid(
             models, out, grid=grid, manifest=manifest, human=human, queries=queries, seed=seed, places=names
@@ -440,16 +441,17 @@ def _print_report(path: Path, json: bool) -> int:
     """A report's rows, or its table and where the page is."""
     from iclal.evaluation.report.report import read_report
     from iclal.evaluation.report.tables import summary_table
+    from iclal.experiments.grid import INTERRUPTED
 
     report: Report = read_report(path)
     if json:
         print_json({"report": str(path), "page": str(path.with_suffix(".html")), "rows": report.rows})
     else:
-        print_table(summary_table(report.rows))
+        print_table(summary_table(report.rows, report.meta.get("condition")))
         print(f"report: {path.with_suffix('.html')}")
-    if report.meta.get("interrupted"):
-        note("interrupted: the report holds what was asked until then; the same command asks all anew")
-        return 130
+    if ended_by := report.meta.get("ended_by"):
+        print_error(f"{ended_by}; the report holds what was asked until then; the same command asks all anew")
+        return 130 if ended_by == INTERRUPTED else 1
     return 0
 
 

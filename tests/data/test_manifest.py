@@ -46,6 +46,19 @@ def test_a_line_that_is_no_utterance_is_refused_with_file_line_and_value(
         list(read_manifest(path))
 
 
+def test_line_breaks_in_texts_are_read_as_blanks() -> None:
+    question = {"id": "q", "question": "is\r\n it", "answers": ["yes\n", "a\nb"]}
+    values = {"id": "a", "text": "three \n four", "summary": "one\ntwo", "facts": {"city": "new\nyork"}, "label": " l "}
+    found = Utterance.from_json(values | {"questions": [question]})
+    assert (found.text, found.summary, found.facts, found.label) == (
+        "three four",
+        "one two",
+        {"city": "new york"},
+        " l ",
+    )
+    assert found.questions == (Question("q", "is it", ("yes", "a b")),)
+
+
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     questions = (Question("q", "is it", ("yes", "aye")),)
     full = Utterance("a", "a.wav", 0.5, 1.5, "s", "dev", "t", "v", questions, "sum", "l", {"city": "rome"}, {"take": 3})

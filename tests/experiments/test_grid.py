@@ -13,7 +13,7 @@ from data_folder import few_of_the_data
 from model_builders import build_model
 from program import digits
 
-from iclal.errors import DataError, SettingsError
+from iclal.errors import DataError, PromptError, SettingsError
 from iclal.evaluation.report.report import read_report
 from iclal.evaluation.report.rows import check_rows
 from iclal.experiments.conditions import Condition, evaluate_all, own_conditions
@@ -66,8 +66,7 @@ def rows_of(rows: Sequence[dict[str, Any]], **wanted: object) -> list[dict[str, 
 @pytest.mark.slow
 def test_a_grid_is_its_evaluations_in_one_report(ctc: ICLAL, linear: ICLAL, manifest: Path, tmp_path: Path) -> None:
     models = {"mine": ctc, "other": linear}
-    curves = {"training_curves": {"mine": [{"kind": "train", "step": 1, "loss": 2.0}]}}
-    path = run_grid(models, tmp_path, manifest=manifest, queries=2, seed=2, extras=curves, progress=False)
+    path = run_grid(models, tmp_path, manifest=manifest, queries=2, seed=2, progress=False)
     assert path == tmp_path / "report.json"
     report = read_report(path)
     check_rows(report.rows)
@@ -77,7 +76,6 @@ def test_a_grid_is_its_evaluations_in_one_report(ctc: ICLAL, linear: ICLAL, mani
     }
     alone = evaluate_all(models, own_conditions(manifest, "quick"), 2, seed=2, progress=False)
     assert report.rows == json.loads(json.dumps([row for evaluation in alone for row in evaluation.rows]))
-    assert report.extras["training_curves"] == curves["training_curves"]
     assert report.meta["grid"] == "quick" and report.meta["command"].startswith("iclal")
     assert (tmp_path / "report.html").is_file()
     lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -98,7 +96,7 @@ def test_an_interrupted_grid_is_a_report_of_what_was_asked_until_then(
     monkeypatch.setattr(inference, "generate", interrupted)
     path = run_grid({"ctc": ctc, "linear": linear}, tmp_path, manifest=manifest, queries=32, progress=False)
     report = read_report(path)
-    assert report.meta["interrupted"] and {row["model"] for row in report.rows} == {"ctc"}
+    assert report.meta["ended_by"] == "Ctrl-C" and {row["model"] for row in report.rows} == {"ctc"}
 
 
 def test_an_interrupt_before_the_second_model_has_answered_keeps_the_first(
@@ -114,7 +112,28 @@ def test_an_interrupt_before_the_second_model_has_answered_keeps_the_first(
     monkeypatch.setattr(inference, "generate", interrupted)
     path = run_grid({"ctc": ctc, "linear": linear}, tmp_path, manifest=manifest, queries=16, progress=False)
     report = read_report(path)
-    assert report.meta["interrupted"] and {row["model"] for row in report.rows} == {"ctc"}
+    assert report.meta["ended_by"] == "Ctrl-C" and {row["model"] for row in report.rows} == {"ctc"}
+
+
+def test_an_error_once_something_was_answered_keeps_it_and_the_report_says_what_ended_it(
+    ctc: ICLAL, linear: ICLAL, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate = inference.generate
+
+    def refusing(model: ICLAL, *args: Any, **options: Any) -> list[inference.Answer]:
+        if model is linear:
+            raise PromptError("2,100 rows do not fit 2,048 positions")
+        return generate(model, *args, **options)
+
+    monkeypatch.setattr(inference, "generate", refusing)
+    path = run_grid({"ctc": ctc, "linear": linear}, tmp_path, manifest=manifest, queries=16, progress=False)
+    report = read_report(path)
+    assert "2,100 rows do not fit 2,048 positions" in report.meta["ended_by"]
+    assert {row["model"] for row in report.rows} == {"ctc"}
+    page = path.with_suffix(".html").read_text(encoding="utf-8")
+    assert "Not finished, these are the answers until then" in page and "2,100 rows" in page
+    with pytest.raises(PromptError, match="2,100 rows"):  # nothing was answered
+        run_grid({"linear": linear}, tmp_path / "alone", manifest=manifest, queries=16, progress=False)
 
 
 def test_an_unknown_grid_or_a_manifest_without_anything_to_ask_writes_nothing(ctc: ICLAL, tmp_path: Path) -> None:
@@ -174,12 +193,22 @@ def test_a_full_grid_of_a_manifest_has_more_demonstrations_and_no_ablations(
     assert report.meta["grid"] == "full"
 
 
-def test_the_curve_of_a_model_that_lies_in_a_run_is_found(tmp_path: Path) -> None:
+def test_the_curve_of_a_model_that_lies_in_a_run_is_found_and_a_log_of_others_is_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
     (run / "model").mkdir(parents=True)
     (run / "metrics.jsonl").write_text(json.dumps({"kind": "train", "step": 1, "loss": 2.0, "clock": 5}) + "\n")
-    places = {"run": str(run / "model"), "ctc": "ctc", "other": str(run)}
+    (tmp_path / "stranger" / "model").mkdir(parents=True)
+    (tmp_path / "stranger" / "metrics.jsonl").write_text('{"accuracy": 0.5}\n')
+    places = {
+        "run": str(run / "model"),
+        "ctc": "ctc",
+        "other": str(run),
+        "strange": str(tmp_path / "stranger" / "model"),
+    }
     assert training_curves(places) == {"run": [{"kind": "train", "step": 1, "loss": 2.0}]}
+    assert "note: no training curve of strange: " in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from iclal.model import saving
 from iclal.model.connector import CTCSettings, LinearSettings
 from iclal.model.device import choose_device
 from iclal.model.language_model import LanguageModel
-from iclal.model.saving import load, load_encoder, save
+from iclal.model.saving import load, load_encoder, load_several, save
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,16 @@ def test_a_given_language_model_stays_where_and_as_it_is(parts: Path, tmp_path: 
     assert load(folder, language_model=given).device == given.device == torch.device("meta")
     with pytest.raises(SettingsError, match="dtype 'bfloat16' is for a language model still to be loaded"):
         load(folder, language_model=model.language_model, dtype="bfloat16")
+
+
+def test_models_of_one_language_model_hold_it_together(parts: Path, tmp_path: Path) -> None:
+    shutil.copytree(parts / "lm-opt", tmp_path / "other")
+    for name, place in (("a", parts / "lm-opt"), ("b", parts / "lm-opt"), ("c", tmp_path / "other")):
+        save(build_model(parts), tmp_path / name, language_model_path=place)
+    found = load_several({name: tmp_path / name for name in "abc"})
+    assert found["a"].language_model is found["b"].language_model is not found["c"].language_model
+    alone = load(tmp_path / "b")
+    assert found["b"].transcribe([noise(6_000)]) == alone.transcribe([noise(6_000)])
 
 
 def test_the_encoder_of_trained_ears_is_loaded_alone(parts: Path, tmp_path: Path) -> None:

@@ -316,6 +316,9 @@ def test_what_no_row_foretells_is_left_out_of_the_listening_losses(home: Path, m
     school = School(recipe(home, **changes), Speech(digits(4), digits(3)))
     school.model.eval()
     assert set(school.listen(0)) == {"right", "other", "silence"}
+    school.model.settings = school.model.settings.model_copy(update={"window_seconds": 0.01})
+    assert school.listen(0) == {}  # no clip fits a window
+    school.model.settings = school.model.settings.model_copy(update={"window_seconds": 20.0})
     school.model.language_model.prefix_ids = ()  # as of a tokenizer that puts no token first
     with monkeypatch.context() as patch:
         patch.setattr(school, "_is_read", lambda audio: audio.source != "silence")
@@ -531,6 +534,10 @@ def test_recipes_that_contradict_themselves_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"human data \(default None\): only beside the .*; own\.jsonl"):
         read_recipe("ctc-distillation", own)
     assert read_recipe("ctc-distillation", (*own, "data.human=null")).data.human is None
+    with pytest.raises(
+        SettingsError, match=r"validation v\.jsonl \(default None\), validation_share 0\.2 .* only beside a"
+    ):
+        read_recipe("ctc", ("data.validation=v.jsonl", "data.validation_share=0.2"))
     with pytest.raises(SettingsError, match="transcription_instruction is needed"):
         EarsRecipe.build({"objectives": {"alignment": 1.0}})
     with pytest.raises(SettingsError, match="trains without an instruction"):

@@ -44,6 +44,13 @@ def test_a_run_is_refused_and_may_be_resumed(tmp_path: Path, caplog: pytest.LogC
     assert not caplog.records and contents(tmp_path) == [folder, folder / "run.json"]
 
 
+def test_checkpoints_that_a_run_left_behind_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "run" / "checkpoints" / "step-500").mkdir(parents=True)
+    for resume in (False, True):
+        with pytest.raises(TrainingError, match="holds checkpoints of a run that is not there any more"):
+            check_run_folder(tmp_path / "run", resume)
+
+
 def test_a_run_to_be_resumed_that_is_not_there_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         check_run_folder(tmp_path / "run", resume=True)
@@ -116,8 +123,9 @@ def commit_of(copy: Path) -> str | None:
 
 
 def test_a_commit_is_named_only_by_a_package_that_belongs_to_it(tmp_path: Path, git: Callable[..., str]) -> None:
-    folder = tmp_path / ".venv" / "iclal"
+    folder = tmp_path / ".venv" / "iclal" / "training"
     folder.mkdir(parents=True)
+    (folder.parent / "model.py").write_text("")
     copy = Path(shutil.copy(run_folder.__file__, folder))
     assert commit_of(copy) is None  # outside of git
     git("init", "--quiet")
@@ -125,9 +133,9 @@ def test_a_commit_is_named_only_by_a_package_that_belongs_to_it(tmp_path: Path, 
     git("add", "theirs.txt")
     git("commit", "--quiet", "-m", "theirs")
     assert commit_of(copy) is None  # installed inside a stranger's checkout
-    git("add", "--force", str(copy))
+    git("add", "--force", str(folder.parent))
     git("commit", "--quiet", "-m", "ours")
     head = git("rev-parse", "HEAD")
     assert len(head) == 40 and commit_of(copy) == head
-    copy.write_text(copy.read_text() + "\n")
+    (folder.parent / "model.py").write_text("# changed")  # in another wing
     assert commit_of(copy) == head + "+"

@@ -336,6 +336,18 @@ def test_a_best_checkpoint_that_is_lost_is_best_no_longer(tmp_path: Path, capfd:
     assert result.best_step == 8 and result.checkpoint == tmp_path / "checkpoints" / "step-8"
 
 
+def test_what_was_best_by_other_validation_data_is_best_no_longer(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wer = {0: 0.9, 2: 0.1, 4: 0.5, 6: 0.6, 8: 0.4}
+    options: dict[str, Any] = {"validate": lambda step: {"wer": wer[step]}, "choose": ("wer", "min")}
+    assert Task().fit(tmp_path, {"steps": 6}, digests={"validation": "a"}, **options).best_step == 2
+    options |= {"resume": True, "accept_changes": True, "quiet": False, "digests": {"validation": "b"}}
+    result = Task().fit(tmp_path, {"steps": 8}, **options)
+    assert "validation has changed: step 2, the best until now, is weighed no more" in capfd.readouterr().err
+    assert result.best_step == 8
+
+
 def test_keys_that_a_newer_version_added_have_their_defaults_on_resume(tmp_path: Path) -> None:
     Task().fit(tmp_path, {"max_minutes": 1e-9})
     text = (tmp_path / "recipe.yaml").read_text()

@@ -56,6 +56,13 @@ def test_including_another_set_takes_its_recordings_and_its_account() -> None:
     assert (one.dropped, one.dropped_seconds) == ({"longer than 2 s": 1}, 3.0)
 
 
+def test_what_is_longer_than_the_including_sets_limit_is_counted() -> None:
+    one, other = Recordings(max_seconds=1.0), holding()
+    other.add(Utterance("long"), tone(1.5))
+    one.include(other)
+    assert list(one.utterances) == ["a"] and (one.dropped, one.dropped_seconds) == ({"longer than 1 s": 1}, 1.5)
+
+
 def test_an_id_that_comes_twice_is_refused() -> None:
     recordings = holding()
     with pytest.raises(DataError, match="two recordings have the id 'a'"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ class Question:
 
 _TEXTS = ("id", "audio", "speaker", "split", "text", "voice", "summary", "label")
 _NUMBERS = ("start_seconds", "duration_seconds")
+_SAID = ("text", "voice", "summary", "label")  # what stands in prompts and answers, where a line break ends a line
+_BREAK = re.compile(r"\s*[\r\n]\s*")
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Utterance:
     """A clip with what is known of it: one line of a manifest.
 
     `audio` is a path as the manifest writes it (relative to the manifest's folder) or None where there is only text;
-    `audio_path` is where it lies. `voice` is the note that the rich transcript adds. Fields of a corpus's own are in
-    `extra`.
+    `audio_path` is where it lies. Texts are of one line: a line break in a manifest's is read as a blank. `voice` is
+    the note that the rich transcript adds. Fields of a corpus's own are in `extra`.
     """
 
     id: str
@@ -85,6 +88,8 @@ class Utterance:
                 raise TypeError(f"{name} is {values[name]!r}, which is no object")
         if not all(isinstance(value, str) for value in values.get("facts", {}).values()):
             raise TypeError(f"facts is {values['facts']!r}, which does not hold texts alone")
+        values = values | {name: one_line(values[name]) for name in _SAID if values.get(name)}
+        values |= {"facts": {name: one_line(value) for name, value in values.get("facts", {}).items()}}
         questions = values.get("questions", [])
         if not isinstance(questions, list):
             raise TypeError(f"questions is {questions!r}, which is no list")
@@ -102,7 +107,12 @@ def read_question(values: Any, place: str = "question") -> Question:
     answers = values.get("answers")
     if not (isinstance(answers, list) and answers and all(isinstance(answer, str) for answer in answers)):
         raise TypeError(f"{place}.answers is {answers!r}, which is no list of texts with at least one")
-    return Question(values["id"], values["question"], tuple(answers))
+    return Question(values["id"], one_line(values["question"]), tuple(map(one_line, answers)))
+
+
+def one_line(text: str) -> str:
+    """A text whose line breaks, with the white space around them, are blanks."""
+    return _BREAK.sub(" ", text).strip() if _BREAK.search(text) else text
 
 
 def write_manifest(path: Path, utterances: Iterable[Utterance]) -> int:

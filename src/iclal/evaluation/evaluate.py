@@ -19,7 +19,7 @@ import iclal
 from iclal.audio.reading import Audio
 from iclal.data.manifest import Utterance
 from iclal.data.prompt import Prompt
-from iclal.errors import PromptError
+from iclal.errors import IclalError, PromptError
 from iclal.evaluation.blocks import BLOCK_SIZE, Block, Cell, Pools, check_cells, draw_blocks
 from iclal.evaluation.clips import choose, clip_of
 from iclal.evaluation.inputs import FEW_SHOT_INPUTS, INPUTS, SELF_WRITTEN_INPUTS, Clips, Slots, applicable
@@ -77,7 +77,7 @@ class Evaluation:
     recordings: dict[str, Audio]  # of the clips, by their id
     left_out: dict[str, str]  # inputs that could not be made, and why
     left_out_cells: frozenset[tuple[str, int, str]] = frozenset()  # (task, shots, input) for which none could be made
-    interrupted: bool = False  # by Ctrl-C: what was asked until then
+    ended_by: KeyboardInterrupt | IclalError | None = None  # Ctrl-C or an error: then it is what was asked until then
 
     @property
     def transcripts(self) -> dict[tuple[int, str], list[Outcome]]:
@@ -127,7 +127,7 @@ def evaluate(
     """Ask a model every query of every cell through every input.
 
     The same arguments give the same rows, and another model is asked the same queries behind the same demonstrations.
-    Ctrl-C ends it with what was asked until then (`Evaluation.interrupted`).
+    Ctrl-C, or an error behind the first whole block, ends it with what was asked until then (`Evaluation.ended_by`).
 
     Args:
         cells: the grid. With all inputs, each task must have a cell without demonstrations: the control of the others.
@@ -164,7 +164,7 @@ def evaluate(
     with inference.in_use(model):
         _check_lengths(model, slots, clips, drawn, inputs, settings)
         bar = Bar("evaluating", sum(len(_inputs_at(b.cell.shots, inputs)) for b in drawn), wanted=progress)
-        outcomes, interrupted = _ask_all(model, slots, clips, drawn, inputs, settings, conditions, bar)
+        outcomes, ended_by = _ask_all(model, slots, clips, drawn, inputs, settings, conditions, bar)
         rows = make_rows(outcomes, columns)
         shown = choose(outcomes, rows, settings.clips)
         clips.transcribe([own[0].asked.utterance for own in shown])
@@ -175,7 +175,7 @@ def evaluate(
     meta["queries"] |= _counts(drawn, outcomes, inputs)
     meta["seconds"] = round(time.monotonic() - start, 1)
     recordings = {own[0].asked.utterance.id: clips.audio(own[0].asked.utterance) for own in shown}
-    return Evaluation(columns, rows, outcomes, meta, page_clips, recordings, left_out, left_out_cells, interrupted)
+    return Evaluation(columns, rows, outcomes, meta, page_clips, recordings, left_out, left_out_cells, ended_by)
 
 
 def _check_lengths(
@@ -277,10 +277,10 @@ def _ask_all(
     settings: EvaluationSettings,
     conditions: Callable[[Utterance], Iterable[str]] | None,
     bar: Bar,
-) -> tuple[list[Outcome], bool]:
-    """The blocks' outcomes, and whether Ctrl-C ended it: then of the blocks that were whole by then.
+) -> tuple[list[Outcome], KeyboardInterrupt | IclalError | None]:
+    """The blocks' outcomes, and what ended it early: then of the blocks that were whole by then.
 
-    Raises KeyboardInterrupt where none was.
+    Raises what ended it where none was.
     """
     outcomes: list[Outcome] = []
     try:
@@ -297,11 +297,11 @@ def _ask_all(
                     of_block += _answer(model, slots, clips, block, asked, together, settings)
                     bar.advance(len(together), f"{cell.task}, {cell.shots} shots")
                 outcomes += of_block
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, IclalError) as error:
         if not outcomes:
             raise
-        return outcomes, True
-    return outcomes, False
+        return outcomes, error
+    return outcomes, None
 
 
 def _answer(

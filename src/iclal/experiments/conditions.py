@@ -17,7 +17,7 @@ from iclal.data.tasks import labels, questions, summary, transcript
 from iclal.data.tasks.episode import Episode
 from iclal.data.tools import priority
 from iclal.data.world import names
-from iclal.errors import DataError, SettingsError
+from iclal.errors import DataError, IclalError, SettingsError
 from iclal.evaluation.evaluate import Cell, Evaluation, EvaluationSettings, Pools, evaluate
 from iclal.evaluation.inputs import INPUTS
 from iclal.model.model import ICLAL
@@ -61,7 +61,7 @@ def evaluate_all(
 ) -> list[Evaluation]:
     """Every model under every condition, asked the same queries. What a condition leaves out is noted on stderr.
 
-    An evaluation that was interrupted, or the one before, is the last, and says so.
+    What Ctrl-C or an error ended, or the evaluation before it, is the last, and says so (`Evaluation.ended_by`).
 
     `ablation_of` is the name of the model of which the models are altered copies.
     """
@@ -83,13 +83,13 @@ def evaluate_all(
                 evaluation = evaluate(
                     model, condition.cells, condition.pools, condition.hear, settings, progress=progress
                 )
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, IclalError) as error:
                 if not found:
                     raise
-                return [*found[:-1], dataclasses.replace(found[-1], interrupted=True)]
+                return [*found[:-1], dataclasses.replace(found[-1], ended_by=error)]
             evaluation.meta["left_out"] |= condition.left_out
             found.append(evaluation)
-            if evaluation.interrupted:
+            if evaluation.ended_by:
                 return found
     return found
 

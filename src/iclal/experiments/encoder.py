@@ -283,7 +283,11 @@ def pretrain(
         recipe=recipe,
         validate=lambda step: _word_error_rates(model, checks),
         choose=("wer_known_voices", "min"),
-        digests={"plan": plan.digest()},
+        digests={
+            "plan": plan.digest(),
+            "recordings": recordings.digest(),
+            "validation": " ".join(check.digest() for check in checks.values()),
+        },
         resume=resume,
         accept_changes=accept_changes,
         quiet=quiet,

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from iclal.errors import DataError, IclalError
 from iclal.evaluation.evaluate import Evaluation
 from iclal.evaluation.records import check_folder, check_names, write_evaluations
 from iclal.evaluation.report.curves import read_training_curve
@@ -25,6 +26,7 @@ from iclal.training.ears import build_model
 from iclal.training.recipe import read_recipe
 from iclal.training.run_folder import commit
 
+INTERRUPTED = "Ctrl-C"
 _ABLATED_INPUTS = ("audio", "ceiling")
 _UNTRAINED = ("ctc",)  # bundled models that are asked as they were before training, too, by recipes of their names
 _UNTRAINED_TASKS = ("transcript", "questions")
@@ -40,7 +42,6 @@ def run_grid(
     queries: int | None = None,
     seed: int = 0,
     places: Mapping[str, str] | None = None,
-    extras: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Path:
     """Evaluate models (name in the report -> model) and write it all to `out`; returns the report.json.
@@ -48,7 +49,8 @@ def run_grid(
     Asked is the spoken world's test, or a manifest. The full grid adds the `ctc` connector's ablations and, of the
     bundled `ctc`, what it was before training; `human` is the project's data folder, whose human speech and sounds
     without speech are then asked too. `places` tells from where models were loaded: the training curve of a run's
-    model is shown. Ctrl-C ends it with a report of what was asked until then (`interrupted` in its meta).
+    model is shown. Ctrl-C, or an error once something was answered, ends it with a report of what was asked until then
+    (`ended_by` in its meta: the error's words, or "Ctrl-C").
 
     Raises:
         SettingsError: an unknown grid.
@@ -64,6 +66,7 @@ def run_grid(
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out):  # a folder that cannot be written is an error now, not after all the work
         pass
+    curves = training_curves(places or {})
     conditions = own or world_conditions(grid, seed, progress=progress)
     if human is not None:
         conditions += human_conditions(human)
@@ -71,40 +74,48 @@ def run_grid(
     if grid == "full" and manifest is None:
         besides = [partial(ablations, name, model) for name, model in models.items()]
         recipes = {name: place for name, place in (places or {}).items() if place in _UNTRAINED}
-        besides += [partial(untrained, name, recipe) for name, recipe in recipes.items()]
+        besides += [partial(untrained, name, r, device=str(models[name].device)) for name, r in recipes.items()]
         for ask in besides:
-            if evaluations[-1].interrupted:
+            if evaluations[-1].ended_by:
                 break
             try:
                 evaluations += ask(conditions[0], count, seed, progress=progress)
-            except KeyboardInterrupt:
-                evaluations[-1] = dataclasses.replace(evaluations[-1], interrupted=True)
+            except (KeyboardInterrupt, IclalError) as error:
+                evaluations[-1] = dataclasses.replace(evaluations[-1], ended_by=error)
     meta = {"grid": grid, "command": shlex.join(["iclal", *sys.argv[1:]]), "commit": commit()}
-    if evaluations[-1].interrupted:
-        meta["interrupted"] = True
-    curves = {"training_curves": training_curves(places or {})}
-    return write_evaluations(out, evaluations, extras=curves | dict(extras or {}), meta=meta)
+    if ended_by := evaluations[-1].ended_by:
+        meta["ended_by"] = INTERRUPTED if isinstance(ended_by, KeyboardInterrupt) else str(ended_by)
+    return write_evaluations(out, evaluations, extras={"training_curves": curves}, meta=meta)
 
 
 def training_curves(places: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
     """The training curve of each model that lies in a run's folder, by its name in the report.
 
-    Raises:
-        DataError: a log that cannot be read.
+    A log that is none of a training's is noted on stderr.
     """
-    logs = {name: Path(place).resolve().parent / "metrics.jsonl" for name, place in places.items()}
-    return {
-        name: read_training_curve(log)
-        for name, log in logs.items()
-        if Path(places[name]).resolve().name == "model" and log.is_file()
-    }
+    curves = {}
+    for name, place in places.items():
+        log = Path(place).resolve().parent / "metrics.jsonl"
+        if Path(place).resolve().name == "model" and log.is_file():
+            try:
+                curves[name] = read_training_curve(log)
+            except DataError as error:
+                print(f"note: no training curve of {name}: {error}", file=sys.stderr)
+    return curves
 
 
 def untrained(
-    name: str, recipe_name: str, condition: Condition, queries: int, seed: int, *, progress: bool = True
+    name: str,
+    recipe_name: str,
+    condition: Condition,
+    queries: int,
+    seed: int,
+    *,
+    device: str = "auto",
+    progress: bool = True,
 ) -> list[Evaluation]:
     """A recipe's ears at step 0, as NAME-step-0: what there is to be heard before anything was learnt."""
-    recipe = read_recipe(recipe_name)
+    recipe = read_recipe(recipe_name, [f"device={device}"])
     torch.manual_seed(recipe.train.seed)  # as a training begins
     model = build_model(recipe).eval()
     cells = [cell for cell in condition.cells if cell.shots in (0, 2) and cell.task in _UNTRAINED_TASKS]
@@ -137,7 +148,7 @@ def ablations(
         connector.settings = settings.model_copy(update={"rows": "hard"})
         one = {f"{name}-hard-rows": model}
         narrow = dataclasses.replace(narrow, left_out=left_out)
-        if not (found and found[-1].interrupted):
+        if not (found and found[-1].ended_by):
             found += evaluate_all(one, [narrow], queries, seed, ablation_of=name, progress=progress)
     finally:
         connector.residual, connector.settings = residual, settings

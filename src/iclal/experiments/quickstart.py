@@ -10,7 +10,6 @@ import _thread
 import contextlib
 import multiprocessing
 import os
-import resource
 import shlex
 import signal
 import sys
@@ -21,6 +20,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from iclal.errors import TrainingError
 from iclal.evaluation.evaluate import Evaluation
 from iclal.evaluation.records import check_folder, write_evaluations
@@ -29,6 +30,7 @@ from iclal.experiments.conditions import QUERIES, evaluate_all
 from iclal.experiments.training import speak_for, speech_for
 from iclal.experiments.world_test import world_conditions
 from iclal.training.ears import train_ears
+from iclal.training.progress import memory_mib
 from iclal.training.recipe import EarsRecipe, read_recipe
 from iclal.training.run_folder import check_run_folder, commit
 
@@ -74,8 +76,9 @@ def run_quickstart(
     if len(results) < len(recipes):
         raise TrainingError(f"training was interrupted; go on with: {resume_command(out, overrides, queries)}")
     evaluations = [evaluation for own, _ in results for evaluation in own]
-    if any(evaluation.interrupted for evaluation in evaluations):
-        raise TrainingError(f"the evaluation was interrupted; go on with: {resume_command(out, overrides, queries)}")
+    for ended_by in (evaluation.ended_by for evaluation in evaluations if evaluation.ended_by):
+        why = "was interrupted" if isinstance(ended_by, KeyboardInterrupt) else f"failed: {ended_by}"
+        raise TrainingError(f"the evaluation {why}; go on with: {resume_command(out, overrides, queries)}")
     _say("4/4 report")
     extras: dict[str, Any] = {
         "training_curves": {name: read_training_curve(out / name / "metrics.jsonl") for name in recipes}
@@ -104,8 +107,6 @@ def _train_and_ask(
 
     None: the training was interrupted.
     """
-    import torch
-
     torch.set_num_threads(1)
     with _ended_with_parent():
         trained = train_ears(
@@ -148,8 +149,7 @@ def _ended_with_parent() -> Iterator[None]:
 
 def _peak_mb() -> float:
     """The most memory that this process has held."""
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes / (1e6 if sys.platform == "darwin" else 1e3)
+    return memory_mib(torch.device("cpu")) * 2**20 / 1e6
 
 
 def _say(text: str) -> None:

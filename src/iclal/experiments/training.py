@@ -28,7 +28,7 @@ def speech_for(recipe: EarsRecipe, *, progress: bool = True) -> Speech:
     if data.human is not None:
         train.include(human_speech(data.human, digit_strings=data.digit_strings, sentences=False))
         train.include(no_speech(data.human, data.no_speech, seed=data.seed))
-    return Speech(train, Recordings(held_out))
+    return Speech(train, Recordings(held_out, max_seconds=data.max_seconds))
 
 
 def speak_for(recipe: EarsRecipe, *, progress: bool = True) -> tuple[list[Utterance], list[Utterance]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -138,6 +139,26 @@ def load(
     model = ICLAL(Encoder(settings.encoder), language_model, settings.model)
     load_tensors(model, folder / "model.safetensors")
     return model.to(device).eval()
+
+
+def load_several(
+    places: Mapping[str, Path | str],
+    *,
+    language_model: Path | str | None = None,
+    device: str | torch.device | None = None,
+) -> dict[str, ICLAL]:
+    """Models by name, as `load` gives each; those whose language model is of one folder have it together.
+
+    Raises as `load`.
+    """
+    held: dict[Path, LanguageModel] = {}
+    models = {}
+    for name, path in places.items():
+        folder = model_folder(path)
+        place = _find_language_model(folder, read_settings(folder).language_model.path, language_model).resolve()
+        models[name] = load(folder, language_model=held.get(place, place), device=device)
+        held[place] = models[name].language_model
+    return models
 
 
 def load_language_model(place: Path, dtype: str, device: str | torch.device) -> LanguageModel:

@@ -11,7 +11,7 @@ from torch import nn
 
 from iclal.training.checkpoint import kept_random_state
 from iclal.training.progress import duration, memory_mib
-from iclal.training.step import AnyBatch, StepLoss, accumulate
+from iclal.training.step import AnyBatch, StepLoss, accumulate, denormals_as_zero
 from iclal.training.train import TrainSettings
 
 
@@ -73,7 +73,7 @@ def estimate(
 
     trainable.train()
     try:
-        with kept_random_state(parameters[0].device):
+        with kept_random_state(parameters[0].device), denormals_as_zero():
             worst_seconds = max((seconds_of([batch]) for batch in worst), default=0.0)
             seconds_of([draw_batch(0, 0)])  # the first call of anything is slow: not timed
             step_seconds = seconds_of(draw_batch(0, micro) for micro in range(settings.micro_batches))

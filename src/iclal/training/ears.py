@@ -299,8 +299,8 @@ class School:
         seconds = recipe.batch_seconds / recipe.augment.longest_stretch
         lessons = draw_lessons(utterances, recipe.teacher, recipe.template, recipe.train.seed, seconds)
         answers = teach(self.model, lessons)
-        end = self.model.language_model.end_id(recipe.template.end)
-        if cut := sum(answer.token_ids[-1:] != (end,) for answer in answers):
+        ends = (self.model.end_id, self.model.language_model.tokenizer.eos_token_id)
+        if cut := sum(answer.token_ids[-1] not in ends for answer in answers):
             self.notes.append(
                 f"{cut} of {len(lessons)} of the language model's answers have no end: too long, or a loop"
             )
@@ -419,14 +419,17 @@ class School:
         return {"wer": total_word_errors(references, heard).wer}
 
     def listen(self, step: int) -> Mapping[str, float]:
-        """Loss a token of the transcripts with the right clip, another's, and silence (law 12)."""
+        """Loss a token of the transcripts with the right clip, another's, and silence (law 12).
+
+        Of clips that fit a window: others are never heard in one piece.
+        """
         utterances = self._check_utterances
         silent = [Audio(np.zeros_like(audio.samples), source="silence") for audio in self._check]
         others = self._of_another_text(utterances)
         read = [
             place
             for place, pair in enumerate(zip(self._check, others or self._check, strict=True))
-            if all(map(self._is_read, pair))
+            if all(map(self._fits, pair)) and all(map(self._is_read, pair))
         ]
         losses = {}
         for name, audios in (("right", self._check), ("other", others), ("silence", silent)):
@@ -438,6 +441,9 @@ class School:
             if scores:
                 losses[name] = -sum(map(sum, scores)) / sum(map(len, scores))
         return losses
+
+    def _fits(self, audio: Audio) -> bool:
+        return audio.duration_seconds <= self.model.settings.window_seconds
 
     def _is_read(self, audio: Audio) -> bool:
         """Whether anything stands in front of a transcript: nothing foretells it behind a bare prefix of no rows."""

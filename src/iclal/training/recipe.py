@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,8 @@ from iclal.training.recordings import QUIET
 from iclal.training.train import OptimizerSettings, TrainSettings
 
 BUNDLED = "bundled"
+_OF_WORLD = ("names_share", "drawn_share", "silence_around", "human", "digit_strings", "no_speech")
+_OF_MANIFEST = ("validation", "validation_share")
 
 
 class DataSettings(Settings):
@@ -40,17 +43,24 @@ class DataSettings(Settings):
     seed: int = 10
 
     @model_validator(mode="after")
-    def _a_manifest_stands_alone(self) -> DataSettings:
-        of_world = ("names_share", "drawn_share", "silence_around", "human", "digit_strings", "no_speech")
-        defaults = {key: type(self).model_fields[key].default for key in of_world}
-        asked = {key: getattr(self, key) for key in of_world if getattr(self, key) != defaults[key]}
-        if self.train is not None and self.passages is None and asked:
-            told = ", ".join(f"{key} {value} (default {defaults[key]})" for key, value in asked.items())
+    def _each_source_stands_alone(self) -> DataSettings:
+        if self.train is not None and self.passages is None and (told := self._set_among(_OF_WORLD)):
             raise ValueError(
                 f"{told}: only beside the spoken world's passages; {self.train} brings its own clips: set what "
                 "is named to its default"
             )
+        if self.train is None and self.passages is not None and (told := self._set_among(_OF_MANIFEST)):
+            raise ValueError(
+                f"{told}: only beside a manifest (data.train); the spoken world brings its own clips to validate by: "
+                "set what is named to its default"
+            )
         return self
+
+    def _set_among(self, keys: Sequence[str]) -> str:
+        """Those of the keys that are not at their default, in words; empty where all are."""
+        defaults = {key: type(self).model_fields[key].default for key in keys}
+        asked = {key: getattr(self, key) for key in keys if getattr(self, key) != defaults[key]}
+        return ", ".join(f"{key} {value} (default {defaults[key]})" for key, value in asked.items())
 
 
 class TeacherSettings(Settings):

@@ -69,7 +69,7 @@ class Recordings:
             del self.utterances[id], self._samples[id]
 
     def include(self, other: Recordings) -> None:
-        """Add all of another set's recordings, and what it dropped.
+        """Add another set's recordings, and what it dropped; what is longer than this set's limit is counted.
 
         Raises:
             DataError: an id is there already.
@@ -77,8 +77,11 @@ class Recordings:
         assert not other._forgotten, "no samples any more"
         if twice := self.utterances.keys() & other.utterances.keys():
             raise DataError(f"two recordings have the id {min(twice)!r}; make ids unique")
-        self.utterances |= other.utterances
-        self._samples |= other._samples
+        for id, utterance in other.utterances.items():
+            if (seconds := other.num_samples(id) / SAMPLE_RATE) > self.max_seconds:
+                self.drop(f"longer than {self.max_seconds:g} s", seconds)
+                continue
+            self.utterances[id], self._samples[id] = utterance, other._samples[id]
         for reason, count in other.dropped.items():
             self.drop(reason, 0.0, count)
         self.dropped_seconds += other.dropped_seconds

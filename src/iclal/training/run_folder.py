@@ -37,10 +37,16 @@ def check_run_folder(folder: Path, resume: bool) -> None:
     Where there is no run to resume it says that a new one begins.
 
     Raises:
-        TrainingError: there is a run in it and `resume` is not set, or it cannot be written.
+        TrainingError: there is a run in it and `resume` is not set, there are checkpoints without one, or it cannot be
+            written.
     """
     try:
         holds_run = (folder / "run.json").exists()
+        if not holds_run and any((folder / "checkpoints").glob("step-*")):
+            raise TrainingError(
+                f"{folder} holds checkpoints of a run that is not there any more (no run.json): they would be taken "
+                "for this run's; move them away, or choose another folder"
+            )
         if holds_run and not resume:
             raise TrainingError(f"{folder} already holds a run: go on with it by --resume, or choose another folder")
         there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
@@ -164,11 +170,11 @@ def commit() -> str | None:
 
     None, too, for a package that is installed inside another project's checkout: that commit is not its own.
     """
-    file = Path(__file__)
+    package = Path(__file__).parents[1]
     try:
-        _git("ls-files", "--error-unmatch", "--", file.name, folder=file.parent)
-        head = _git("rev-parse", "HEAD", folder=file.parent)
-        changes = _git("status", "--porcelain", "--", ".", folder=file.parent)
+        _git("ls-files", "--error-unmatch", "--", str(Path(__file__).relative_to(package)), folder=package)
+        head = _git("rev-parse", "HEAD", folder=package)
+        changes = _git("status", "--porcelain", "--", ".", folder=package)
     except (OSError, subprocess.SubprocessError):
         return None
     return head + ("+" if changes else "")

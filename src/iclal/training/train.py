@@ -44,7 +44,16 @@ from iclal.training.counters import Interval, State
 from iclal.training.optimizer import Optimizer, OptimizerSettings
 from iclal.training.progress import Clock, RunLog, duration, memory_mib
 from iclal.training.run_folder import changes_since, note_resumed, start_run
-from iclal.training.step import AnyBatch, SimpleBatch, StepLoss, StepSums, accumulate, clip_gradient, shown_ids
+from iclal.training.step import (
+    AnyBatch,
+    SimpleBatch,
+    StepLoss,
+    StepSums,
+    accumulate,
+    clip_gradient,
+    denormals_as_zero,
+    shown_ids,
+)
 
 __all__ = ["FitResult", "OptimizerSettings", "SimpleBatch", "StepLoss", "TrainSettings", "fit", "load_weights"]
 
@@ -145,11 +154,7 @@ def fit(
         start_run(run_folder, recipe, settings.seed, all_digests)
     with ExitStack() as stack:
         stack.callback(run.log.close)
-        # Gradients of sharp posteriors are full of numbers too small for float32's full precision, which a processor
-        # multiplies up to forty times slower than others (docs/log.md). This thread takes them for zero; others that
-        # torch has begun already do not.
-        stack.callback(torch.set_flush_denormal, False)
-        torch.set_flush_denormal(True)
+        stack.enter_context(denormals_as_zero())
         if settings.draw_ahead:
             ahead = Ahead(draw_batch, settings.micro_batches, settings.draw_ahead, steps=settings.steps)
             draw_batch = stack.enter_context(ahead)
@@ -388,6 +393,7 @@ class _Run:
             if later > step:  # torn, or of a branch that is left by resuming from an earlier one
                 remove_folder(path)
         self._forget_lost_best()
+        self._forget_best_of_before(changes)
         say(f"going on from {folder} (step {step}, {duration(self.state.elapsed_seconds)} trained)")
 
     def _forget_lost_best(self) -> None:
@@ -395,6 +401,15 @@ class _Run:
         best = self.state.best_step
         if best is not None and (problem := what_is_torn(self.checkpoints / f"step-{best}")):
             self.log.say(f"the best step until now, {best}, is lost ({problem}): the best is chosen from here on")
+            self.state.best_step, self.state.best_metrics = None, {}
+
+    def _forget_best_of_before(self, changes: Sequence[str]) -> None:
+        """What was best by other validation data cannot be weighed against what comes."""
+        if self.state.best_step is not None and any(map(_is_of_validation, changes)):
+            self.log.say(
+                f"validation has changed: step {self.state.best_step}, the best until now, is weighed no more; the "
+                "best is chosen from here on"
+            )
             self.state.best_step, self.state.best_metrics = None, {}
 
     def _finish(self, reason: Literal["finished", "time", "interrupted"]) -> FitResult:
@@ -482,6 +497,11 @@ def _stop_asked(say: Callable[[str], None]) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_of_validation(change: str) -> bool:
+    """Whether a resumed run is validated by other data, as `changes_since` puts it."""
+    return change.startswith(("digest of validation:", "validation_clips:"))
 
 
 def _listed(values: Mapping[str, float]) -> str:

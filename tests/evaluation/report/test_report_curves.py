@@ -26,8 +26,13 @@ def test_training_log_is_drawn_as_it_is(tmp_path: Path) -> None:
     assert "step 100\nword error rate: 30.0\u00a0%" in charts["Validation, generated freely"].svg
 
 
-def test_torn_training_log_is_refused_with_its_line(tmp_path: Path) -> None:
+def test_a_last_line_that_was_not_written_whole_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"kind": "train", "step": 1, "loss": 2}\n{"kind": "tr')
+    assert read_training_curve(tmp_path / "metrics.jsonl") == [{"kind": "train", "step": 1, "loss": 2}]
+
+
+def test_a_damaged_training_log_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"kind": "train", "step": 1, "loss": 2}\n{"kind": "tr\n')
     with pytest.raises(DataError, match=r"metrics\.jsonl:2: not JSON"):
         read_training_curve(tmp_path / "metrics.jsonl")
 

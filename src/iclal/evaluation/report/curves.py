@@ -24,16 +24,20 @@ _LISTENING_STYLES = {"right clip": "s-audio", "another’s clip": "s-wrong-label
 def read_training_curve(metrics_jsonl: Path | str) -> list[dict[str, Any]]:
     """The lines of a run's `metrics.jsonl` that are drawn, for `extras.training_curves`.
 
+    A last line that was not written whole is left out: a run may go on, or have been killed.
+
     Raises:
         DataError: no such file, or a line that is no JSON object with a step; names file and line.
     """
     path = Path(metrics_jsonl)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"training log {path} is not UTF-8: {error}") from error
     except OSError as error:
         raise DataError(f"cannot open training log {path}: {error.strerror}") from error
     points = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), 1):
         try:
             point = json.loads(line)
         except ValueError as error:

@@ -111,6 +111,7 @@ def _context(report: Report, run_folder: Path) -> dict[str, Any]:
         "input_names": INPUT_NAMES,
         "metric_names": METRIC_NAMES,
         "lower_is_better": LOWER_IS_BETTER,
+        "ended_by": report.meta.get("ended_by"),
         "notes": _notes(report.meta),
         "parity_rule": parity_rule(),
         "parity_words": (PARITY_NEARLY_ALL, PARITY_MOST),
