@@ -251,7 +251,7 @@ def train(
         iclal train own language_model=./opt data.train=mine.jsonl --dry-run
         iclal train own data.train=mine.jsonl train.steps=900 --out runs/own --resume
     """
-    from iclal.experiments.training import speech_for
+    from iclal.experiments.recipe_speech import speech_for
     from iclal.training.ears import estimate_ears, train_ears
     from iclal.training.recipe import read_recipe
     from iclal.training.run_folder import check_run_folder
@@ -314,7 +314,7 @@ def evaluate(
         iclal evaluate --model runs/mine/model --manifest test.jsonl --out runs/test
     """
     from iclal.experiments.grid import run_grid
-    from iclal.experiments.listening import check_data
+    from iclal.experiments.human_speech import check_data
     from iclal.model.saving import load_several
 
     names = _report_names(model)

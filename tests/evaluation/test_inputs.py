@@ -18,7 +18,7 @@ from iclal.data.tasks import pattern, transcript, voice
 from iclal.data.tasks.episode import Episode
 from iclal.evaluation.blocks import Block, Pools, draw_blocks
 from iclal.evaluation.inputs import INPUTS, Clips, Slots, applicable, without_note, without_notes, wrong_labels
-from iclal.model import inference
+from iclal.model import transcribing
 from iclal.model.connector import LinearSettings
 from iclal.model.model import ICLAL
 
@@ -153,8 +153,8 @@ def test_the_cascades_texts_are_those_of_the_models_own_calls(model: ICLAL) -> N
     clips = Clips(model, hear)
     clips.transcribe(found)
     audios = [hear(utterance) for utterance in found]
-    assert [clips.transcript(u) for u in found] == [t.text for t in inference.transcribe(model, audios)]
-    greedy = [without_note(text) for text in inference.transcribe_greedily(model, audios)]
+    assert [clips.transcript(u) for u in found] == [t.text for t in transcribing.transcribe(model, audios)]
+    greedy = [without_note(text) for text in transcribing.transcribe_greedily(model, audios)]
     assert [clips.greedy_text(u) for u in found] == greedy and any(greedy)
 
 
@@ -189,8 +189,8 @@ def test_clips_longer_than_a_window_are_transcribed_in_windows(parts: Path) -> N
     assert found
     clips, audios = Clips(model, hear), [hear(utterance) for utterance in found]
     clips.transcribe(found)
-    assert [clips.transcript(u) for u in found] == [t.text for t in inference.transcribe(model, audios)]
-    greedy = [without_notes(text) for text in inference.transcribe_greedily(model, audios)]
+    assert [clips.transcript(u) for u in found] == [t.text for t in transcribing.transcribe(model, audios)]
+    greedy = [without_notes(text) for text in transcribing.transcribe_greedily(model, audios)]
     assert [clips.greedy_text(u) for u in found] == greedy
 
 
@@ -199,7 +199,7 @@ def test_a_transcription_with_an_instruction_is_asked_as_the_model_asks(parts: P
     found = digits("jackson", 2)
     clips = Clips(model, hear)
     clips.transcribe(found)
-    expected = inference.transcribe(model, [hear(utterance) for utterance in found])
+    expected = transcribing.transcribe(model, [hear(utterance) for utterance in found])
     assert [clips.transcript(u) for u in found] == [t.text for t in expected]
 
 

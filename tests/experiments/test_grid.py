@@ -16,7 +16,8 @@ from program import digits
 from iclal.errors import DataError, PromptError, SettingsError
 from iclal.evaluation.report.report import read_report
 from iclal.evaluation.report.rows import check_rows
-from iclal.experiments.conditions import Condition, evaluate_all, own_conditions
+from iclal.experiments.conditions import Condition, evaluate_all
+from iclal.experiments.conditions_own import own_conditions
 from iclal.experiments.grid import ablations, run_grid, training_curves, untrained
 from iclal.experiments.quickstart import run_quickstart
 from iclal.model import inference

@@ -13,7 +13,8 @@ from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model
 from iclal.audio.reading import Audio
 from iclal.data.prompt import Prompt, Text
 from iclal.model.encoder import Encoder
-from iclal.model.inference import Hearing, generate, score_targets
+from iclal.model.hearing import Hearing
+from iclal.model.inference import generate, score_targets
 from iclal.model.layout import lay_out, tokenize, tokenize_target
 from iclal.model.model import ICLAL
 

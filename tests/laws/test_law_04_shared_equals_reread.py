@@ -8,7 +8,8 @@ import pytest
 from model_builders import build_model, noise
 
 from iclal.data.prompt import Prompt, Text
-from iclal.model.inference import Hearing, generate, score_candidates, score_targets
+from iclal.model.hearing import Hearing
+from iclal.model.inference import generate, score_candidates, score_targets
 from iclal.model.layout import lay_out, shared_rows, tokenize
 
 DEMONSTRATIONS = [noise(5_000 + 1_300 * number, number) for number in range(3)]

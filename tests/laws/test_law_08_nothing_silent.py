@@ -16,12 +16,13 @@ from iclal.data.manifest import Utterance, read_manifest, write_manifest
 from iclal.data.prepare import prepare
 from iclal.data.prompt import Text
 from iclal.errors import DataError, PromptError
-from iclal.experiments.conditions import own_conditions
-from iclal.model.inference import generate, score_targets, transcribe
+from iclal.experiments.conditions_own import own_conditions
+from iclal.model.inference import generate, score_targets
+from iclal.model.transcribing import transcribe
 from iclal.training.batches import BatchBudget, Plan, Size
-from iclal.training.ears import read_speech
 from iclal.training.recipe import EarsRecipe
 from iclal.training.recordings import Recordings
+from iclal.training.speech import read_speech
 
 LIBRISPEECH = Path(__file__).parents[2] / "data" / "librispeech"
 

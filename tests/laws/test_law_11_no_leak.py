@@ -17,17 +17,17 @@ from iclal.data.tasks import labels, pattern, questions, summary, transcript, vo
 from iclal.data.world import names, sentences, speech, voices
 from iclal.data.world.sentences import Taste
 from iclal.evaluation.evaluate import Pools
-from iclal.experiments import documents, encoder, language_model, world_test
+from iclal.experiments import conditions_world, documents, encoder, language_model
+from iclal.experiments.conditions_human import human_conditions
 from iclal.experiments.documents import Pool, Stage, Tokenize, document
 from iclal.experiments.encoder import EncoderRecipe, training_speech
-from iclal.experiments.human_test import human_conditions
-from iclal.experiments.listening import TRAIN_DIGIT_SPEAKERS, crying_babies, data_folder
+from iclal.experiments.human_speech import TRAIN_DIGIT_SPEAKERS, crying_babies, data_folder
+from iclal.experiments.recipe_speech import speech_for
 from iclal.experiments.tokenizer import DEFAULT_TEMPLATE, world_tokenizer
-from iclal.experiments.training import speech_for
-from iclal.training.ears import Speech
 from iclal.training.lessons import draw_lessons
 from iclal.training.recipe import EarsRecipe, TeacherSettings
 from iclal.training.recordings import Recordings
+from iclal.training.speech import Speech
 
 DATA = Path(__file__).parents[2] / "data"
 TEST_VARIANTS = {*voices.TEST_MEN, *voices.TEST_WOMEN}
@@ -235,7 +235,7 @@ def test_the_published_test_hears_unseen_voices_sentences_labels_and_names(
     monkeypatch.setenv("ICLAL_CACHE", str(tmp_path))
     monkeypatch.setattr(speech, "speak_passages", _brief(speech.speak_passages))
     for taste, part in ((Taste((1, 4)), "train"), (Taste((1, 4), name_part="test"), "test")):
-        pools = world_test._world_pools(12, 0, taste, progress=False)
+        pools = conditions_world._world_pools(12, 0, taste, progress=False)
         for pool in (pools.queries, pools.demonstrations):
             assert {speech.voice_of(u).variant for u in pool} <= TEST_VARIANTS
             assert {sentences.sentence_part(s) for u in pool for s in told(u.text or "")} == {"test"}
@@ -244,5 +244,5 @@ def test_the_published_test_hears_unseen_voices_sentences_labels_and_names(
         texts = [{u.text for u in pool} for pool in (pools.queries, pools.demonstrations)]
         assert not ids[0] & ids[1] and not texts[0] & texts[1]
     rich = [sentences.passage(_rng(i), f"q{i}", "test", Taste((1, 1), frames=("has",))) for i in range(400)]
-    episode = world_test.bind(Pools(rich[::2], rich[1::2]), 2)(_rng(1))
+    episode = conditions_world.bind(Pools(rich[::2], rich[1::2]), 2)(_rng(1))
     assert {names.name_part(label) for label in episode.groups} == {("label", "test")}

@@ -38,7 +38,7 @@ def work(folder: Path) -> dict[str, Any]:
     from iclal.data.manifest import Utterance, write_manifest
     from iclal.evaluation.report.page import write_html
     from iclal.experiments.grid import run_grid
-    from iclal.experiments.training import speech_for
+    from iclal.experiments.recipe_speech import speech_for
     from iclal.model.saving import load
     from iclal.training.ears import train_ears
     from iclal.training.recipe import read_recipe

@@ -14,9 +14,9 @@ from iclal.data.world import speech
 from iclal.data.world.sentences import Taste
 from iclal.evaluation.metrics import total_word_errors
 from iclal.evaluation.normalize import get_normalizer
-from iclal.experiments.listening import fsdd_digits
-from iclal.model.inference import Transcript
+from iclal.experiments.human_speech import fsdd_digits
 from iclal.model.model import ICLAL
+from iclal.model.transcribing import Transcript
 
 pytestmark = pytest.mark.slow
 DATA = Path(__file__).parents[2] / "data"

@@ -7,12 +7,11 @@ import pytest
 import torch
 from model_builders import build_model, noise
 
-from iclal.audio.reading import Audio
 from iclal.data.prompt import SlotText, Text
 from iclal.errors import AudioError, ModelError, PromptError
-from iclal.model.connector import CTCSettings, LinearSettings
-from iclal.model.inference import Hearing, generate, is_looping, score_candidates, transcribe, transcribe_greedily
+from iclal.model.inference import generate, is_looping, score_candidates
 from iclal.model.model import ICLAL
+from iclal.model.transcribing import transcribe
 
 
 def always(model: ICLAL, monkeypatch: pytest.MonkeyPatch, *tokens: int) -> None:
@@ -102,88 +101,6 @@ def test_candidates_are_scored_in_order_and_none_give_none(parts: Path) -> None:
     assert model.score_candidates(prompt, iter(["paris", "rome"])) == pytest.approx(scores[:2], abs=1e-5)
 
 
-def test_use_in_the_middle_of_training_goes_on_in_training_mode(parts: Path) -> None:
-    model = build_model(parts).train()
-    first = model.generate((noise(8_000),), max_new_tokens=4)
-    assert model.training and model.encoder.training
-    assert not first.log_probabilities == ()
-    assert model.generate((noise(8_000),), max_new_tokens=4) == first  # no dropout, no SpecAugment
-    model.eval()
-
-
-def test_nothing_heard_is_no_speech_without_asking_the_language_model(
-    parts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = build_model(parts)
-    monkeypatch.setattr(model.language_model, "logits", lambda _: pytest.fail("the language model was asked"))
-    for audio in (noise(0), noise(1), noise(399)):
-        transcript = model.transcribe(audio)
-        assert (transcript.text, transcript.no_speech, transcript.finish_reason) == ("", True, "end")
-        assert transcript.duration_seconds == audio.duration_seconds
-
-
-@pytest.mark.parametrize("connector", [CTCSettings(), LinearSettings()], ids=["ctc", "linear"])
-def test_where_nothing_was_recorded_nothing_is_said(parts: Path, connector: CTCSettings | LinearSettings) -> None:
-    """Digital silence and dither, also as one window among others."""
-    model = build_model(parts, connector=connector, window_seconds=1.0)
-    dither = np.random.default_rng(0).integers(-1, 2, 20_000).astype(np.float32) / 32768
-    for samples in (np.zeros(8_000, np.float32), dither, np.full(8_000, 0.01, np.float32)):
-        transcript = model.transcribe(Audio(samples))
-        assert (transcript.text, transcript.no_speech, transcript.finish_reason) == ("", True, "end")
-        assert transcript.segments[-1].end_seconds == transcript.duration_seconds
-    said = noise(12_000, 1).samples
-    transcript = model.transcribe(Audio(np.concatenate([said, np.zeros(40_000, np.float32), said])))
-    texts = [segment.text for segment in transcript.segments]
-    assert texts[0] and texts[-1] and "" in texts[1:-1]
-    assert transcript.text == " ".join(text for text in texts if text)
-
-
-def test_a_long_recording_is_heard_in_windows_whose_times_cover_it(parts: Path) -> None:
-    model = build_model(parts, window_seconds=1.0)
-    recording = Audio(np.concatenate([noise(14_000, 1).samples, np.zeros(4_000, np.float32), noise(30_000, 2).samples]))
-    transcript = model.transcribe(recording)
-    assert transcript.duration_seconds == 3.0
-    assert transcript.segments[0].start_seconds == 0.0
-    assert transcript.segments[-1].end_seconds == 3.0
-    for one, following in zip(transcript.segments, transcript.segments[1:], strict=False):
-        assert one.end_seconds == following.start_seconds
-        assert one.end_seconds - one.start_seconds <= 1.0
-    assert transcript.text == " ".join(segment.text for segment in transcript.segments if segment.text)
-    cuts = [recording.cut(segment.start_seconds, segment.end_seconds) for segment in transcript.segments]
-    assert [model.transcribe(cut).text for cut in cuts] == [segment.text for segment in transcript.segments]
-
-
-def test_transcription_uses_the_instruction_the_model_was_trained_with(parts: Path) -> None:
-    audio = noise(6_000)
-    plain = build_model(parts)
-    assert plain.transcribe(audio).text == plain.generate((audio,)).text
-    told = build_model(parts, transcription_instruction="where is")
-    assert told.transcribe(audio).text == told.generate((Text("where is\nheard:"), audio, Text("\n>"))).text
-
-
-def test_greedy_text_of_ctc_is_its_tokens_text_and_linear_has_none(parts: Path) -> None:
-    model = build_model(parts)
-    audio = noise(6_000)
-    token_ids = model.hear([audio]).token_ids
-    assert token_ids is not None
-    assert transcribe_greedily(model, [audio, noise(0)]) == [model.language_model.text(token_ids[0]), ""]
-    with pytest.raises(ModelError, match="the connector is 'linear'"):
-        transcribe_greedily(build_model(parts, connector=LinearSettings()), [audio])
-
-
-def test_a_clip_too_long_to_be_heard_at_once_is_refused_before_it_is_heard(
-    parts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = build_model(parts)
-    hearing = Hearing(model)
-    hour = Audio(np.zeros(3600 * 16_000, np.float32), "hour.wav")
-    with monkeypatch.context() as unheard:
-        unheard.setattr(model.encoder, "forward", None)
-        with pytest.raises(AudioError, match="3600 s, at most 300 s are heard at once in a prompt"):
-            generate(model, [(Text("where"), hour)], hearing=hearing)
-    assert generate(model, [(Text("where"), noise(6_000))], hearing=hearing)  # the next one is heard
-
-
 def test_counts_below_one_are_refused_with_the_value(parts: Path) -> None:
     model, prompt = build_model(parts), (Text("where"), noise(6_000))
     with pytest.raises(PromptError, match="max_new_tokens must be 1 or more, found 0"):
@@ -199,13 +116,6 @@ def test_numbers_that_are_not_finite_are_an_error_and_no_answer(parts: Path, tmp
         model.language_model.network.get_input_embeddings().weight[9:] = 1e38
     with pytest.raises(ModelError, match=r"computes torch\.float32 numbers that are not finite"):
         model.generate((Text("where"), noise(6_000)))
-
-
-def test_samples_in_any_order_of_memory_are_heard_the_same(parts: Path) -> None:
-    model, audio = build_model(parts), noise(6_000)
-    backwards = Audio(np.ascontiguousarray(audio.samples[::-1])[::-1])
-    assert backwards.samples.strides == (-4,)
-    assert torch.equal(model.prefixes([backwards])[0], model.prefixes([audio])[0])
 
 
 def test_what_is_no_audio_and_what_is_no_prompt_is_refused_by_name(parts: Path) -> None:

@@ -15,21 +15,20 @@ import torch
 from model_builders import build_encoder, build_language_model
 from safetensors.torch import load_file, save_file
 
-from iclal.data.manifest import Utterance, write_manifest
 from iclal.errors import DataError, ModelError, SettingsError, TrainingError
-from iclal.experiments.listening import fsdd_digits
+from iclal.experiments.human_speech import fsdd_digits
 from iclal.model import saving
 from iclal.model.encoder import Encoder
-from iclal.model.inference import transcribe_greedily
 from iclal.model.layout import lay_out, tokenize
 from iclal.model.saving import load
-from iclal.recipes import recipe_names
+from iclal.model.transcribing import transcribe_greedily
 from iclal.training import ears
 from iclal.training.checkpoint import list_checkpoints, load_checkpoint, load_weights, module_digest
-from iclal.training.ears import School, Speech, Trained, build_model, estimate_ears, hold_out, read_speech, train_ears
+from iclal.training.ears import School, Trained, build_model, estimate_ears, train_ears
 from iclal.training.frames import FrozenFrames
 from iclal.training.recipe import EarsRecipe, read_recipe
 from iclal.training.recordings import UNCHANGED, Recordings
+from iclal.training.speech import Speech
 
 DATA = Path(__file__).parents[2] / "data"
 STILL = {"mask_time_prob": 0.0, "layerdrop": 0.0, "hidden_dropout": 0.0, "attention_dropout": 0.0}
@@ -507,82 +506,6 @@ def test_a_clip_longer_than_a_batch_is_refused_with_the_settings_to_change(home:
 
 
 # --- recipes and the user's own speech
-
-
-def test_every_recipe_of_the_package_is_valid_and_says_what_it_is_for() -> None:
-    assert recipe_names()
-    for name in recipe_names():
-        assert read_recipe(name).about, name
-    changed = read_recipe(recipe_names()[0], ["train.steps=7", "data.passages=11"])
-    assert (changed.train.steps, changed.data.passages) == (7, 11)
-
-
-def test_a_home_is_found_and_one_that_is_not_there_is_refused() -> None:
-    assert read_recipe("own", ("encoder=~/w2v", "data.train=m.jsonl")).encoder == str(Path.home() / "w2v")
-    with pytest.raises(SettingsError, match="Write the path out"):
-        read_recipe("own", ("encoder=~nobody-x/a", "data.train=m.jsonl"))
-    with pytest.raises(SettingsError, match=r"window_seconds: .* less than or equal to 300"):
-        read_recipe("own", ("window_seconds=400", "data.train=m.jsonl"))
-
-
-def test_recipes_that_contradict_themselves_are_refused() -> None:
-    with pytest.raises(SettingsError, match=r"no recipe 'nought'.*one of"):
-        read_recipe("nought")
-    own = ("data.train=own.jsonl", "data.passages=null")
-    with pytest.raises(SettingsError, match=r"names_share 0\.3 .*, silence_around 500 .*; own\.jsonl brings"):
-        read_recipe("ctc", (*own, "data.names_share=0.3"))
-    with pytest.raises(SettingsError, match=r"human data \(default None\): only beside the .*; own\.jsonl"):
-        read_recipe("ctc-distillation", own)
-    assert read_recipe("ctc-distillation", (*own, "data.human=null")).data.human is None
-    with pytest.raises(
-        SettingsError, match=r"validation v\.jsonl \(default None\), validation_share 0\.2 .* only beside a"
-    ):
-        read_recipe("ctc", ("data.validation=v.jsonl", "data.validation_share=0.2"))
-    with pytest.raises(SettingsError, match="transcription_instruction is needed"):
-        EarsRecipe.build({"objectives": {"alignment": 1.0}})
-    with pytest.raises(SettingsError, match="trains without an instruction"):
-        EarsRecipe.build({"objectives": {"transcription": 1.0}, "transcription_instruction": "write"})
-    with pytest.raises(SettingsError, match="colour: unknown key"):
-        read_recipe(recipe_names()[0], ["colour=red"])
-
-
-def manifest(folder: Path, utterances: list[Utterance]) -> Path:
-    write_manifest(folder / "manifest.jsonl", utterances)
-    return folder / "manifest.jsonl"
-
-
-def test_own_speech_is_divided_and_what_is_left_out_is_counted(home: Path, tmp_path: Path) -> None:
-    clips = sorted((DATA / "librispeech").rglob("*.flac"))[:4]
-    told = [Utterance(f"c{i}", audio=str(clip), text="words") for i, clip in enumerate(clips)]
-    told += [Utterance("mute", audio=str(clips[0]), duration_seconds=9.0), Utterance("unheard", text="words")]
-    path = manifest(tmp_path, told)
-    found = read_speech(recipe(home, data={"train": str(path), "validation_share": 0.3, "max_seconds": 12.0}))
-    parts = (found.train, found.validation)
-    assert found.train.dropped["without audio or text"] == 2
-    kept, dropped = sum(len(p.utterances) for p in parts), sum(sum(p.dropped.values()) for p in parts)
-    assert kept + dropped == len(told)
-    assert not set(found.train.utterances) & set(found.validation.utterances)
-
-
-def test_a_manifest_with_nothing_to_train_on_is_refused_with_the_account(home: Path, tmp_path: Path) -> None:
-    clip = sorted((DATA / "librispeech").rglob("*.flac"))[0]
-    path = manifest(tmp_path, [Utterance(f"c{i}", audio=str(clip), text="words") for i in range(3)])
-    with pytest.raises(DataError, match=r"no utterance with audio and text to train on .*longer than 0.1 s"):
-        read_speech(recipe(home, data={"train": str(path), "max_seconds": 0.1}))
-
-
-def test_speakers_are_held_out_whole_where_there_are_three() -> None:
-    told = [Utterance(f"u{i}", speaker=f"s{i % 5}") for i in range(50)]
-    train, held_out = hold_out(told, 0.2, seed=1)
-    assert {u.speaker for u in train}.isdisjoint({u.speaker for u in held_out}) and len(held_out) == 10
-    assert hold_out(told, 0.2, seed=1) == (train, held_out) != hold_out(told, 0.2, seed=2)
-    train, held_out = hold_out([Utterance(f"u{i}", speaker="one") for i in range(20)], 0.1, seed=1)
-    assert (len(train), len(held_out)) == (18, 2)
-    sizes = {"much": 900, "some": 50, "few": 50}
-    told = [Utterance(f"{name}{i}", speaker=name) for name, size in sizes.items() for i in range(size)]
-    for seed in range(12):  # who says most of it is never the one held out
-        train, held_out = hold_out(told, 0.1, seed)
-        assert len(train) >= 900 and len(held_out) in (50, 100)
 
 
 def test_a_clip_too_short_for_its_text_is_left_out_counted_and_told(home: Path, tmp_path: Path) -> None:

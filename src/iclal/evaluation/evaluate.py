@@ -37,6 +37,7 @@ from iclal.evaluation.outcomes import (
 from iclal.evaluation.rows import Columns, make_rows, wide_break_downs
 from iclal.model import inference
 from iclal.model.connector import CTCConnector
+from iclal.model.hearing import check_seconds, in_use
 from iclal.model.model import ICLAL
 from iclal.progress import Bar
 from iclal.settings import Settings
@@ -160,8 +161,8 @@ def evaluate(
         for item in (*block.demonstrations, *block.queries):
             heard = [item.clip, slots.other(item.clip)] if "shuffled-audio" in inputs else [item.clip]
             for utterance in heard:
-                inference.check_seconds(clips.audio(utterance))
-    with inference.in_use(model):
+                check_seconds(clips.audio(utterance))
+    with in_use(model):
         _check_lengths(model, slots, clips, drawn, inputs, settings)
         bar = Bar("evaluating", sum(len(_inputs_at(b.cell.shots, inputs)) for b in drawn), wanted=progress)
         outcomes, ended_by = _ask_all(model, slots, clips, drawn, inputs, settings, conditions, bar)

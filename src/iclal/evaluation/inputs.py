@@ -20,8 +20,9 @@ from iclal.errors import DataError
 from iclal.evaluation.blocks import BLOCK_SIZE, Block, Pools
 from iclal.evaluation.metrics import exact_match
 from iclal.evaluation.report.rows import ANSWERED_INPUTS
-from iclal.model import inference
+from iclal.model import transcribing
 from iclal.model.connector import CTCConnector
+from iclal.model.hearing import Hearing
 from iclal.model.model import ICLAL
 
 INPUTS = ANSWERED_INPUTS
@@ -43,7 +44,7 @@ class Clips:
         self._ids: dict[int, str] = {}
         self._transcripts: dict[str, str] = {}
         self._greedy_texts: dict[str, str] = {}
-        self.hearing = inference.Hearing(model)
+        self.hearing = Hearing(model)
         self.transcribed_seconds = 0.0  # of speech, in the timed transcription
         self.transcription_seconds = 0.0  # that it took
 
@@ -64,9 +65,9 @@ class Clips:
     def time_transcription(self, utterances: Sequence[Utterance]) -> None:
         """Transcribe from the waveform on, hearing and all, and measure how long it takes; the texts are kept."""
         audios = [self.audio(utterance) for utterance in utterances]
-        inference.transcribe(self._model, audios[:1])  # the first call of anything is slow: not timed
+        transcribing.transcribe(self._model, audios[:1])  # the first call of anything is slow: not timed
         start = time.monotonic()
-        transcripts = inference.transcribe(self._model, audios)
+        transcripts = transcribing.transcribe(self._model, audios)
         self.transcription_seconds += time.monotonic() - start
         self.transcribed_seconds += sum(audio.duration_seconds for audio in audios)
         self._transcripts |= {u.id: t.text for u, t in zip(utterances, transcripts, strict=True)}
@@ -76,7 +77,7 @@ class Clips:
         missing = {u.id: u for u in utterances if u.id not in self._transcripts}.values()
         for long, hearing in ((False, self.hearing), (True, None)):
             own = [utterance for utterance in missing if self._is_long(utterance) is long]
-            transcripts = inference.transcribe(self._model, [self.audio(u) for u in own], hearing=hearing)
+            transcripts = transcribing.transcribe(self._model, [self.audio(u) for u in own], hearing=hearing)
             self._transcripts |= {u.id: t.text for u, t in zip(own, transcripts, strict=True)}
 
     def transcript(self, utterance: Utterance) -> str:
@@ -87,7 +88,7 @@ class Clips:
         """The words of CTC's greedy path, without the voice note. Raises ModelError for other connectors."""
         if utterance.id not in self._greedy_texts:
             hearing = None if self._is_long(utterance) else self.hearing
-            (text,) = inference.transcribe_greedily(self._model, [self.audio(utterance)], hearing=hearing)
+            (text,) = transcribing.transcribe_greedily(self._model, [self.audio(utterance)], hearing=hearing)
             self._greedy_texts[utterance.id] = without_notes(text) if hearing is None else without_note(text)
         return self._greedy_texts[utterance.id]
 

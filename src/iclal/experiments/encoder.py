@@ -25,7 +25,7 @@ from iclal.audio.reading import SAMPLE_RATE
 from iclal.data.world import speech
 from iclal.data.world.sentences import Taste
 from iclal.evaluation.metrics import total_word_errors
-from iclal.experiments.listening import human_speech, no_speech
+from iclal.experiments.human_speech import human_speech, no_speech
 from iclal.model.encoder import Encoder, EncoderSettings
 from iclal.settings import Settings
 from iclal.training.attention import attend_in_float32

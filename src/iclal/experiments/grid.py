@@ -17,9 +17,10 @@ from iclal.errors import DataError, IclalError
 from iclal.evaluation.evaluate import Evaluation
 from iclal.evaluation.records import check_folder, check_names, write_evaluations
 from iclal.evaluation.report.curves import read_training_curve
-from iclal.experiments.conditions import QUERIES, Condition, check_grid, evaluate_all, own_conditions
-from iclal.experiments.human_test import human_conditions
-from iclal.experiments.world_test import world_conditions
+from iclal.experiments.conditions import QUERIES, Condition, check_grid, evaluate_all
+from iclal.experiments.conditions_human import human_conditions
+from iclal.experiments.conditions_own import own_conditions
+from iclal.experiments.conditions_world import world_conditions
 from iclal.model.connector import CTCConnector
 from iclal.model.model import ICLAL
 from iclal.training.ears import build_model

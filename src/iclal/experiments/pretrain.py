@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from iclal.experiments import encoder, language_model
-from iclal.experiments.listening import check_data
+from iclal.experiments.human_speech import check_data
 from iclal.settings import Settings
 from iclal.training.run_folder import check_run_folder
 from iclal.training.train import FitResult

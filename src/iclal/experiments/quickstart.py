@@ -27,8 +27,8 @@ from iclal.evaluation.evaluate import Evaluation
 from iclal.evaluation.records import check_folder, write_evaluations
 from iclal.evaluation.report.curves import read_training_curve
 from iclal.experiments.conditions import QUERIES, evaluate_all
-from iclal.experiments.training import speak_for, speech_for
-from iclal.experiments.world_test import world_conditions
+from iclal.experiments.conditions_world import world_conditions
+from iclal.experiments.recipe_speech import speak_for, speech_for
 from iclal.training.ears import train_ears
 from iclal.training.progress import memory_mib
 from iclal.training.recipe import EarsRecipe, read_recipe

@@ -1,4 +1,4 @@
-"""Using a model: greedy answers, scores of candidates, transcripts. Lists in, lists out, in order.
+"""Asking a model: greedy answers, scores of targets and candidates. Lists in, lists out, in order.
 
 Prompts of a batch that begin alike (the demonstrations of few-shot evaluation) have that part read once; a clip is
 heard once, however often it stands in prompts. Shapes: B batch, T rows, C columns of the cache, V vocabulary.
@@ -6,23 +6,18 @@ heard once, however often it stands in prompts. Shapes: B batch, T rows, C colum
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
-from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from iclal.audio.pauses import is_silent, split_at_pauses
-from iclal.audio.reading import Audio
-from iclal.data.manifest import Utterance
-from iclal.data.prompt import Item, Prompt, fill
-from iclal.errors import AudioError, ModelError, PromptError
-from iclal.model.connector import CTCConnector
+from iclal.data.prompt import Prompt
+from iclal.errors import ModelError, PromptError
+from iclal.model.hearing import BATCH_SIZE, Hearing, in_use
 from iclal.model.layout import (
     Layout,
     Slot,
@@ -38,8 +33,6 @@ from iclal.model.model import ICLAL, pad
 FinishReason: TypeAlias = Literal["end", "length", "repetition"]
 Padding: TypeAlias = Literal["left", "right"]
 
-BATCH_SIZE = 16
-MOST_SECONDS = 300  # of one clip: the encoder's attention grows with the square of it
 _TOKENS_PER_SECOND = 12  # about three times fast speech
 _SPARE_TOKENS = 32
 _LEAST_TOKENS = 16  # a prompt that leaves no room for a short answer is too long
@@ -57,76 +50,6 @@ class Answer:
     token_ids: tuple[int, ...]
     log_probabilities: tuple[float, ...]
     finish_reason: FinishReason
-
-
-@dataclass(frozen=True)
-class Segment:
-    """What was said between two times of a recording."""
-
-    start_seconds: float
-    end_seconds: float
-    text: str
-    finish_reason: FinishReason = "end"
-
-
-@dataclass(frozen=True)
-class Transcript:
-    """What was said in a recording; `segments` are the windows it was heard in, cut at pauses."""
-
-    text: str
-    duration_seconds: float
-    no_speech: bool
-    segments: tuple[Segment, ...]
-    finish_reason: FinishReason
-
-
-def check_seconds(audio: Audio) -> None:
-    """Raises AudioError for a clip that is too long to be heard at once."""
-    if audio.duration_seconds > MOST_SECONDS:
-        raise AudioError(
-            f"{audio.source or 'a clip'}: {audio.duration_seconds:.0f} s, at most {MOST_SECONDS} s are heard at once "
-            "in a prompt; cut it, or transcribe it first"
-        )
-
-
-class Hearing:
-    """Clips with their prefixes, each computed once; give the same one to several calls to keep them.
-
-    Clips are told apart by being the same object, and are held so that this stays true.
-    """
-
-    def __init__(self, model: ICLAL) -> None:
-        self._model = model
-        self._numbers: dict[int, int] = {}
-        self.audios: list[Audio] = []
-        self.prefixes: list[Tensor] = []  # [A_i, D], as far as heard
-        self.token_ids: list[list[int]] = []  # CTC's greedy path, empty for other connectors
-
-    def number(self, audio: Audio) -> int:
-        """The clip's number, a new one for a new clip. Raises AudioError for one too long to be heard at once."""
-        check_seconds(audio)
-        number = self._numbers.setdefault(id(audio), len(self.audios))
-        if number == len(self.audios):
-            self.audios.append(audio)
-        return number
-
-    def hear(self, batch_size: int = BATCH_SIZE) -> list[int]:
-        """Hear what is new; how many rows each clip has. Raises PromptError for a batch of less than one."""
-        if batch_size < 1:
-            raise PromptError(f"batch_size must be 1 or more, found {batch_size}")
-        first = len(self.prefixes)
-        new = sorted(range(first, len(self.audios)), key=lambda number: len(self.audios[number].samples))
-        rows: dict[int, tuple[Tensor, list[int]]] = {}
-        for start in range(0, len(new), batch_size):
-            numbers = new[start : start + batch_size]
-            heard = self._model.hear([self.audios[number] for number in numbers])
-            token_ids = heard.token_ids or [[]] * len(numbers)
-            rows.update(zip(numbers, zip(heard.rows, token_ids, strict=True), strict=True))
-        for number in range(first, len(self.audios)):
-            prefix, token_ids = rows[number]
-            self.prefixes.append(prefix)
-            self.token_ids.append(token_ids)
-        return [len(prefix) for prefix in self.prefixes]
 
 
 def generate(
@@ -232,75 +155,6 @@ def score_candidates(
         return scores
 
 
-def transcribe(
-    model: ICLAL, audios: Sequence[Audio], *, batch_size: int = BATCH_SIZE, hearing: Hearing | None = None
-) -> list[Transcript]:
-    """What is said in each recording. Long ones are heard in windows cut at pauses, each without the others.
-
-    A window in which nothing was recorded (digital silence), or nothing heard (no row, e.g. CTC found only blanks), has
-    no text; the language model is not asked, as it would make something up.
-
-    Args:
-        hearing: what was heard before, of this model; what is heard now is added to it.
-
-    Raises:
-        AudioError: what is to be transcribed is no Audio.
-        PromptError, ModelError: as `generate`.
-    """
-    for audio in audios if isinstance(audios, Sequence) and not isinstance(audios, str) else [audios]:
-        if not isinstance(audio, Audio):
-            found = f"{type(audio).__name__} {audio!r}"[:80]
-            raise AudioError(f"only an Audio is transcribed, found {found}; read_audio makes one of a file or an array")
-    windows = [_windows(model, audio) for audio in audios]
-    with in_use(model):
-        hearing = hearing or Hearing(model)
-        numbers = [[None if is_silent(window) else hearing.number(window) for _, _, window in own] for own in windows]
-        counts = hearing.hear(batch_size)
-        asked = list(dict.fromkeys(n for own in numbers for n in own if n is not None and counts[n]))
-        prompts = [transcription_prompt(model, hearing.audios[number]) for number in asked]
-        answers = generate(model, prompts, batch_size=batch_size, hearing=hearing)
-    heard = dict(zip(asked, answers, strict=True))
-    nothing = Answer("", (), (), "end")
-    transcripts = []
-    for audio, own, own_numbers in zip(audios, windows, numbers, strict=True):
-        segments = []
-        for (start, end, _), number in zip(own, own_numbers, strict=True):
-            answer = nothing if number is None else heard.get(number, nothing)
-            segments.append(Segment(start, end, answer.text, answer.finish_reason))
-        transcripts.append(_transcript(audio, tuple(segments)))
-    return transcripts
-
-
-def transcribe_greedily(
-    model: ICLAL, audios: Sequence[Audio], *, batch_size: int = BATCH_SIZE, hearing: Hearing | None = None
-) -> list[str]:
-    """The text of CTC's greedy path alone, without the language model reading it (`cascade-ctc`).
-
-    Windows and `hearing` are `transcribe`'s; what is digital silence has no text here either.
-
-    Raises:
-        ModelError: the connector is not `ctc`.
-    """
-    if not isinstance(model.connector, CTCConnector):
-        raise ModelError(f"the connector is '{model.settings.connector.kind}'; only 'ctc' has a text of its own")
-    with in_use(model):
-        hearing = hearing or Hearing(model)
-        windows = [[window for _, _, window in _windows(model, audio)] for audio in audios]
-        numbers = [[hearing.number(window) for window in own if not is_silent(window)] for own in windows]
-        hearing.hear(batch_size)
-    texts = [[model.language_model.text(hearing.token_ids[number]) for number in own] for own in numbers]
-    return [" ".join(text for text in own if text) for own in texts]
-
-
-def transcription_prompt(model: ICLAL, audio: Audio) -> Prompt:
-    """How the model was trained to be asked for a transcript of a clip that fits a window."""
-    instruction = model.settings.transcription_instruction
-    if instruction is None:
-        return (audio,)
-    example = model.settings.template.example("", instruction, [], Item(Utterance(""), ""))
-    return fill(example.prompt, lambda _: audio)
-
-
 def is_looping(token_ids: Sequence[int]) -> bool:
     """Whether the last 24 tokens or more are one run of tokens, three times or more."""
     return _loop_period(token_ids) is not None
@@ -326,36 +180,6 @@ def _first_turn(token_ids: list[int]) -> list[int]:
     while kept > period and token_ids[kept - 1] == token_ids[kept - 1 - period]:
         kept -= 1
     return token_ids[:kept]
-
-
-@contextlib.contextmanager
-def in_use(model: ICLAL) -> Iterator[None]:
-    """Evaluation mode without gradients, and back to what was. Raises ModelError under activation checkpointing."""
-    if model.language_model.is_checkpointing:
-        raise ModelError("activation checkpointing is on, which drops the cache: turn it off before using the model")
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)
-
-
-def _windows(model: ICLAL, audio: Audio) -> list[tuple[float, float, Audio]]:
-    """The windows (start, end, clip) of a recording."""
-    windows = split_at_pauses(audio, model.settings.window_seconds)
-    if len(windows) == 1:
-        return [(*windows[0], audio)]
-    return [(start, end, audio.cut(start, end)) for start, end in windows]
-
-
-def _transcript(audio: Audio, segments: tuple[Segment, ...]) -> Transcript:
-    """A recording's transcript from its windows'."""
-    text = " ".join(segment.text for segment in segments if segment.text)
-    reasons = {segment.finish_reason for segment in segments}
-    reason: FinishReason = "repetition" if "repetition" in reasons else "length" if "length" in reasons else "end"
-    return Transcript(text, audio.duration_seconds, not text, segments, reason)
 
 
 def _lay_out_all(

@@ -24,7 +24,8 @@ from iclal.model.layout import Layout
 from iclal.settings import Settings
 
 if TYPE_CHECKING:
-    from iclal.model.inference import Answer, Transcript
+    from iclal.model.inference import Answer
+    from iclal.model.transcribing import Transcript
 
 
 class ModelSettings(Settings):
@@ -154,12 +155,12 @@ class ICLAL(nn.Module):
     @overload
     def transcribe(self, audio: Sequence[Audio]) -> list[Transcript]: ...
     def transcribe(self, audio: Audio | Sequence[Audio]) -> Transcript | list[Transcript]:
-        """What is said in a recording of any length, or in each of a list: see `iclal.model.inference.transcribe`."""
-        from iclal.model import inference
+        """What is said in a recording of any length, or in each of a list: see `iclal.model.transcribing`."""
+        from iclal.model import transcribing
 
         if isinstance(audio, Audio):
-            return inference.transcribe(self, [audio])[0]
-        return inference.transcribe(self, audio)
+            return transcribing.transcribe(self, [audio])[0]
+        return transcribing.transcribe(self, audio)
 
     @overload
     def generate(self, prompt: Prompt, *, max_new_tokens: int | None = None, batch_size: int = 16) -> Answer: ...

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import itertools
 import time
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 
 from iclal.audio.reading import SAMPLE_RATE, Audio
-from iclal.data.manifest import Utterance, read_manifest
+from iclal.data.manifest import Utterance
 from iclal.data.prompt import Clip, Example, SlotText, fill
 from iclal.errors import DataError
 from iclal.evaluation.metrics import total_word_errors
@@ -23,7 +22,7 @@ from iclal.evaluation.normalize import get_normalizer
 from iclal.model.connector import CTCConnector
 from iclal.model.device import choose_device
 from iclal.model.encoder import Encoder
-from iclal.model.inference import score_targets, transcribe, transcription_prompt
+from iclal.model.inference import score_targets
 from iclal.model.layout import lay_out, tokenize, tokenize_target
 from iclal.model.model import ICLAL, ModelSettings
 from iclal.model.saving import (
@@ -35,6 +34,7 @@ from iclal.model.saving import (
     read_settings,
     save,
 )
+from iclal.model.transcribing import transcribe, transcription_prompt
 from iclal.training.attention import attend_in_float32
 from iclal.training.batches import BatchBudget, Plan, Size
 from iclal.training.checkpoint import load_weights
@@ -44,29 +44,12 @@ from iclal.training.lessons import draw_lessons
 from iclal.training.objectives import Case, EarsBatch, check_objectives, ears_loss
 from iclal.training.recipe import BUNDLED, EarsRecipe
 from iclal.training.recordings import UNCHANGED, Recordings, silence
+from iclal.training.speech import Speech
 from iclal.training.step import SimpleBatch, StepLoss
 from iclal.training.teacher import TeacherAnswer, teach
 from iclal.training.train import FitResult, fit
 
 _MOST_FRAMES = 4_000_000_000  # bytes that a frozen encoder's frames may take in memory
-
-
-@dataclass(frozen=True)
-class Speech:
-    """Recordings to train on and, apart from them, to validate by."""
-
-    train: Recordings
-    validation: Recordings
-
-    def notes(self) -> list[str]:
-        """How much there is on either side, and what was left out, a line a reason."""
-        counts = [f"{len(r.utterances)} recordings ({r.seconds / 3600:.2f} h)" for r in (self.train, self.validation)]
-        found = [f"{counts[0]} to train on, {counts[1]} to validate by"]
-        for use, recordings in (("trained on", self.train), ("validated by", self.validation)):
-            found += [f"{count} recordings are not {use}: {reason}" for reason, count in recordings.dropped.items()]
-            if recordings.dropped:
-                found[-1] += f" ({recordings.dropped_seconds:.0f} s left out in all)"
-        return found
 
 
 @dataclass(frozen=True)
@@ -147,57 +130,6 @@ def estimate_ears(recipe: EarsRecipe, speech: Speech) -> Estimate:
                 unheard_mib = (1 - share) * school.frames_bytes() / 2**20
     found = estimate(school.model, school.groups, school.draw, school.loss, recipe.train, school.worst_batches())
     return dataclasses.replace(found, memory_mib=found.memory_mib + unheard_mib, hearing_seconds=hearing_seconds)
-
-
-def read_speech(recipe: EarsRecipe) -> Speech:
-    """The user's own speech: the recipe's manifests, or one divided by speaker.
-
-    Raises:
-        DataError: no utterance is left to train on or to validate by.
-    """
-    assert recipe.data.train is not None
-    everything, unusable = _usable(recipe.data.train)
-    held_out: list[Utterance] = []
-    unusable_held_out: list[Utterance] = []
-    if recipe.data.validation is not None:
-        held_out, unusable_held_out = _usable(recipe.data.validation)
-    else:
-        everything, held_out = hold_out(everything, recipe.data.validation_share, recipe.data.seed)
-    limit = recipe.data.max_seconds
-    speech = Speech(Recordings(everything, max_seconds=limit), Recordings(held_out, max_seconds=limit))
-    for recordings, left_out in ((speech.train, unusable), (speech.validation, unusable_held_out)):
-        if left_out:
-            seconds = sum(u.duration_seconds or 0.0 for u in left_out)
-            recordings.drop("without audio or text", seconds, len(left_out))
-    for name, recordings in (("train on", speech.train), ("validate by", speech.validation)):
-        if not recordings.utterances:
-            dropped = ", ".join(f"{count} {reason}" for reason, count in recordings.dropped.items()) or "none dropped"
-            manifest = recipe.data.validation if recordings is speech.validation else None
-            raise DataError(f"{manifest or recipe.data.train}: no utterance with audio and text to {name} ({dropped})")
-    return speech
-
-
-def _usable(manifest: Path) -> tuple[list[Utterance], list[Utterance]]:
-    """A manifest's utterances with audio and text, and the others."""
-    found = list(read_manifest(manifest))
-    usable = [u for u in found if u.audio is not None and u.text is not None]
-    return usable, [u for u in found if u.audio is None or u.text is None]
-
-
-def hold_out(utterances: Sequence[Utterance], share: float, seed: int) -> tuple[list[Utterance], list[Utterance]]:
-    """Utterances to train on and to validate by: whole speakers where there are at least three, else single clips."""
-    speakers = sorted({u.speaker for u in utterances if u.speaker})
-    keys = [u.speaker if len(speakers) >= 3 and u.speaker else u.id for u in utterances]
-    sizes = Counter(keys)
-    order = np.random.default_rng(seed).permutation(sorted(sizes)).tolist()
-    chosen: set[str] = set()
-    wanted, taken = max(1, round(share * len(utterances))), 0
-    for key in order:
-        if taken < wanted and taken + sizes[key] <= max(2 * wanted, min(sizes.values())):  # not one who says most
-            chosen.add(key)
-            taken += sizes[key]
-    train = [u for u, key in zip(utterances, keys, strict=True) if key not in chosen]
-    return train, [u for u, key in zip(utterances, keys, strict=True) if key in chosen]
 
 
 def build_model(recipe: EarsRecipe) -> ICLAL:

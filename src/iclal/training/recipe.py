@@ -14,7 +14,7 @@ from iclal.data.prompt import Template
 from iclal.data.world.voices import DRAWN_SHARE
 from iclal.errors import SettingsError
 from iclal.model.connector import ConnectorSettings, CTCSettings
-from iclal.model.inference import MOST_SECONDS
+from iclal.model.hearing import MOST_SECONDS
 from iclal.recipes import recipe_names
 from iclal.settings import Settings
 from iclal.training.objectives import Objectives

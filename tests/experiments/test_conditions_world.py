@@ -17,9 +17,9 @@ from iclal.errors import DataError, SettingsError
 from iclal.evaluation.blocks import check_cells, draw_blocks
 from iclal.evaluation.evaluate import Pools
 from iclal.evaluation.inputs import INPUTS
-from iclal.experiments import world_test
+from iclal.experiments import conditions_world
 from iclal.experiments.conditions import QUERIES, Condition
-from iclal.experiments.world_test import bind, world_cells, world_conditions
+from iclal.experiments.conditions_world import bind, world_cells, world_conditions
 
 SIZE = 20
 
@@ -35,7 +35,7 @@ def told(count: int, seed: int, noisy_share: float = 0.0) -> list[Utterance]:
 
 def pools_of(grid: str, noisy_share: float = 0.0) -> Pools:
     """Pools as large as the published ones."""
-    size = world_test._POOL[grid]
+    size = conditions_world._POOL[grid]
     return Pools(told(size, 1, noisy_share), told(size, 2, noisy_share))
 
 
@@ -44,7 +44,7 @@ def conditions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, 
     """Both grids' conditions, of small pools, spoken."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ICLAL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(world_test, "_POOL", {"quick": SIZE, "full": SIZE})
+        patch.setattr(conditions_world, "_POOL", {"quick": SIZE, "full": SIZE})
         return {grid: {c.name: c for c in world_conditions(grid, 3, progress=False)} for grid in ("quick", "full")}
 
 
@@ -113,7 +113,7 @@ def test_voice_is_asked_of_what_is_heard_both_ways() -> None:
     noisy = sum(u.facts["surroundings"] == "noisy" for u in pools.queries) / len(pools.queries)
     assert 0.4 < noisy < 0.6
     rng = Random(1)
-    _, bound, outright, bound_speaker = world_test.voice_cells(pools)
+    _, bound, outright, bound_speaker = conditions_world.voice_cells(pools)
     for _ in range(40):
         episode = bound.make_episode(rng)
         assert episode.group is not None
@@ -154,8 +154,8 @@ def test_values_are_counted_in_each_pool(monkeypatch: pytest.MonkeyPatch) -> Non
         return [Utterance(f"{name}{i}", facts={"colour": colour}) for i, colour in enumerate([*given, ""])]
 
     pools = Pools(pool("q", red=5, blue=9, white=4), pool("d", red=5, green=9, white=9))
-    assert world_test._common_values(pools, "colour") == ["red"]
-    assert world_test._common_values(pools, "place") == []
+    assert conditions_world._common_values(pools, "colour") == ["red"]
+    assert conditions_world._common_values(pools, "place") == []
     make = bind(pools, 2)
     with pytest.raises(DataError, match=r"task labels: no attribute has the 2 values to be bound \(colour 1, place 0"):
         make(Random(0))
@@ -201,7 +201,7 @@ def test_the_same_seed_is_the_same_test_and_another_seed_another(
     conditions: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ICLAL_CACHE", str(tmp_path))
-    monkeypatch.setattr(world_test, "_POOL", {"quick": 3})
+    monkeypatch.setattr(conditions_world, "_POOL", {"quick": 3})
     (one,), (same,), (other,) = (world_conditions("quick", seed, progress=False) for seed in (3, 3, 4))
     assert one.pools == same.pools
     texts = [{u.text for pool in (c.pools.queries, c.pools.demonstrations) for u in pool} for c in (one, other)]
@@ -223,7 +223,7 @@ def test_an_unknown_grid_is_refused_before_anything_is_spoken(tmp_path: Path, mo
 def test_wordings_that_training_knows_are_told_from_the_others_in_every_task() -> None:
     pools = pools_of("quick", noisy_share=0.5)
     tasks = {"transcript": transcript, "questions": questions, "summary": summary, "pattern": pattern}
-    for cell in [*world_test.world_cells("quick", pools), *world_test.voice_cells(pools)]:
+    for cell in [*conditions_world.world_cells("quick", pools), *conditions_world.voice_cells(pools)]:
         episodes = [cell.make_episode(Random(seed)) for seed in range(60)]
         wordings = {episode.wording for episode in episodes}
         assert wordings == ({"known"} if cell.task.startswith("voice") and cell.shots else {"known", "held-out"})

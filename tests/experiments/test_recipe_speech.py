@@ -12,11 +12,11 @@ from program import DATA, digits
 from iclal.audio.reading import read_audio
 from iclal.data.world import speech
 from iclal.errors import SettingsError
-from iclal.experiments.listening import TRAIN_DIGIT_SPEAKERS, crying_babies, data_folder, human_speech
-from iclal.experiments.training import speak_for, speech_for
-from iclal.training.ears import read_speech
+from iclal.experiments.human_speech import TRAIN_DIGIT_SPEAKERS, crying_babies, data_folder, human_speech
+from iclal.experiments.recipe_speech import speak_for, speech_for
 from iclal.training.recipe import EarsRecipe
 from iclal.training.recordings import UNCHANGED, Recordings
+from iclal.training.speech import read_speech
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,10 @@ from iclal.data.manifest import Utterance
 from iclal.data.world import speech
 from iclal.data.world.sentences import Taste
 from iclal.errors import SettingsError
-from iclal.experiments.listening import check_data, human_speech, no_speech, silence_around
-from iclal.training.ears import Speech, read_speech
+from iclal.experiments.human_speech import check_data, human_speech, no_speech, silence_around
 from iclal.training.recipe import EarsRecipe
 from iclal.training.recordings import Recordings
+from iclal.training.speech import Speech, read_speech
 
 
 def speech_for(recipe: EarsRecipe, *, progress: bool = True) -> Speech:

@@ -15,7 +15,7 @@ from iclal.data.manifest import Utterance
 from iclal.data.tasks import transcript
 from iclal.evaluation.evaluate import Cell, Pools
 from iclal.experiments.conditions import Condition
-from iclal.experiments.listening import crying_babies, data_folder, fsdd_digits, join_digits
+from iclal.experiments.human_speech import crying_babies, data_folder, fsdd_digits, join_digits
 from iclal.training.recordings import read_utterance
 
 TEST_DIGIT_SPEAKERS = ("yweweler", "jackson")

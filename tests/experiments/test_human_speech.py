@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from iclal.data.manifest import Utterance
-from iclal.experiments.listening import (
+from iclal.experiments.human_speech import (
     TRAIN_DIGIT_SPEAKERS,
     crying_babies,
     fsdd_digits,

@@ -14,8 +14,8 @@ import iclal
 from iclal.data.manifest import Utterance
 from iclal.evaluation.evaluate import EvaluationSettings, Pools, evaluate
 from iclal.experiments.conditions import Condition
-from iclal.experiments.human_test import TEST_DIGIT_SPEAKERS, human_conditions, no_speech_clips
-from iclal.experiments.listening import TRAIN_DIGIT_SPEAKERS, no_speech
+from iclal.experiments.conditions_human import TEST_DIGIT_SPEAKERS, human_conditions, no_speech_clips
+from iclal.experiments.human_speech import TRAIN_DIGIT_SPEAKERS, no_speech
 
 DATA = Path(__file__).parents[2] / "data"
 DIGITS = "zero one two three four five six seven eight nine".split()
