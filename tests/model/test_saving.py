@@ -125,7 +125,7 @@ def test_weights_stored_in_bfloat16_take_half_the_bytes_and_are_used_in_float32(
 
 def test_bundled_models_are_found_by_name(parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saving, "ASSETS", tmp_path)
-    monkeypatch.setattr(saving, "BUNDLED", {"ctc": tmp_path / "ears-ctc", "linear": tmp_path / "ears-linear"})
+    monkeypatch.setattr(saving, "BUNDLED_EARS", {"ctc": tmp_path / "ears-ctc", "linear": tmp_path / "ears-linear"})
     build_model(parts)
     shutil.copytree(parts / "lm-opt", tmp_path / "language-model")
     for connector in (CTCSettings(), LinearSettings()):

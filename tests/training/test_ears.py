@@ -306,7 +306,7 @@ def test_rates_that_name_what_is_not_trained_are_refused_before_anything_is_hear
 
 def test_bundled_ears_are_a_start_by_name() -> None:
     started = build_model(read_recipe("ctc", ["start=ctc"]))
-    bundled = load_file(saving.BUNDLED["ctc"] / "model.safetensors")
+    bundled = load_file(saving.BUNDLED_EARS["ctc"] / "model.safetensors")
     assert all(torch.equal(tensor, bundled[name].float()) for name, tensor in started.state_dict().items())
 
 

@@ -111,7 +111,7 @@ def score_targets(
     """Log-probability of each token of each prompt's target (a blank, the target, the end token).
 
     Raises:
-        PromptError, ModelError: as `generate`.
+        PromptError, AudioError, ModelError: as `generate`.
     """
     with in_use(model):
         ids = [tokenize_target(target, model.settings.template.end, model.language_model) for target in targets]
@@ -135,7 +135,7 @@ def score_candidates(
     """Log-probability of each candidate with its end token as the prompt's answer. The prompt is read once.
 
     Raises:
-        PromptError, ModelError: as `generate`; PromptError for candidates that are no texts, or one text alone.
+        PromptError, AudioError, ModelError: as `generate`; PromptError for candidates that are no texts, or one text alone.
     """
     if isinstance(candidates, str):
         raise PromptError(f"candidates are several texts, found the one text {candidates!r}: put it in a list")

@@ -26,8 +26,8 @@ from iclal.model.model import ICLAL, ModelSettings
 from iclal.settings import Settings
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
-BUNDLED_LANGUAGE_MODEL = "bundled"
-BUNDLED = {"ctc": ASSETS / "ears-ctc", "linear": ASSETS / "ears-linear"}
+BUNDLED = "bundled"  # the language model or encoder that comes with the package
+BUNDLED_EARS = {"ctc": ASSETS / "ears-ctc", "linear": ASSETS / "ears-linear"}
 FORMAT = 1
 
 
@@ -171,7 +171,7 @@ def load_language_model(place: Path, dtype: str, device: str | torch.device) -> 
 def read_settings(folder: Path) -> FolderSettings:
     """What a model folder says of itself. Raises ModelError where it is none."""
     if not folder.exists():
-        raise ModelError(f"no model at {folder}; give a model folder, or a bundled model: {', '.join(BUNDLED)}")
+        raise ModelError(f"no model at {folder}; give a model folder, or a bundled model: {', '.join(BUNDLED_EARS)}")
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} is no model folder: it has no config.json")
     values = read_json(folder / "config.json")
@@ -220,12 +220,12 @@ def load_tensors(model: ICLAL, path: Path, may_lack: str = "") -> None:
 
 
 def load_encoder(place: Path | str) -> Encoder:
-    """An encoder from a folder in the hub's layout, or that of trained ears: a model folder, or a bundled model's name.
+    """An encoder: of a folder in the hub's layout, of trained ears (a folder, a bundled model's name), or "bundled".
 
     Raises:
         ModelError: no such folder, files missing or broken, or weights that do not fit.
     """
-    folder = model_folder(place)
+    folder = ASSETS / "encoder" if str(place) == BUNDLED else model_folder(place)
     config = folder / "config.json"
     if not config.is_file() or "iclal_version" not in read_json(config):
         return Encoder.load(folder)
@@ -236,9 +236,14 @@ def load_encoder(place: Path | str) -> Encoder:
     return encoder
 
 
+def language_model_folder(place: Path | str) -> Path:
+    """The bundled language model's folder for "bundled", else the folder given."""
+    return ASSETS / "language-model" if str(place) == BUNDLED else Path(place)
+
+
 def model_folder(place: Path | str) -> Path:
     """A bundled model's folder for its name (a path that is named so is the user's own), else the folder given."""
-    return BUNDLED[place] if isinstance(place, str) and place in BUNDLED else Path(place)
+    return BUNDLED_EARS[place] if isinstance(place, str) and place in BUNDLED_EARS else Path(place)
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
@@ -282,11 +287,11 @@ def _sizes(model: ICLAL) -> Sizes:
 
 def _path_to_write(folder: Path, place: Path | str | None) -> str | None:
     """Where the language model lies, as the model folder says it."""
-    if place is None or str(place) == BUNDLED_LANGUAGE_MODEL:
-        return None if place is None else BUNDLED_LANGUAGE_MODEL
+    if place is None or str(place) == BUNDLED:
+        return None if place is None else BUNDLED
     place = Path(place).resolve()
     if place == ASSETS / "language-model":
-        return BUNDLED_LANGUAGE_MODEL
+        return BUNDLED
     try:
         return Path(os.path.relpath(place, folder.resolve())).as_posix()
     except ValueError:  # another drive
@@ -296,9 +301,7 @@ def _path_to_write(folder: Path, place: Path | str | None) -> str | None:
 def _find_language_model(folder: Path, recorded: str | None, given: Path | str | None) -> Path:
     """The folder of the language model: the given one, else the recorded one."""
     if given is not None:
-        return ASSETS / "language-model" if str(given) == BUNDLED_LANGUAGE_MODEL else Path(given)
+        return language_model_folder(given)
     if recorded is None:
         raise ModelError(f"{folder} does not say where its language model lies; give it (language_model=FOLDER)")
-    if recorded == BUNDLED_LANGUAGE_MODEL:
-        return ASSETS / "language-model"
-    return folder / recorded
+    return language_model_folder(recorded if recorded == BUNDLED else folder / recorded)

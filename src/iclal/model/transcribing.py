@@ -51,7 +51,7 @@ def transcribe(
 
     Raises:
         AudioError: what is to be transcribed is no Audio.
-        PromptError, ModelError: as `generate`.
+        PromptError, AudioError, ModelError: as `generate`.
     """
     for audio in audios if isinstance(audios, Sequence) and not isinstance(audios, str) else [audios]:
         if not isinstance(audio, Audio):

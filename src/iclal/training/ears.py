@@ -26,7 +26,7 @@ from iclal.model.inference import score_targets
 from iclal.model.layout import lay_out, tokenize, tokenize_target
 from iclal.model.model import ICLAL, ModelSettings
 from iclal.model.saving import (
-    ASSETS,
+    language_model_folder,
     load_encoder,
     load_language_model,
     load_tensors,
@@ -42,7 +42,7 @@ from iclal.training.dry_run import Estimate, estimate
 from iclal.training.frames import FrozenFrames
 from iclal.training.lessons import draw_lessons
 from iclal.training.objectives import Case, EarsBatch, check_objectives, ears_loss
-from iclal.training.recipe import BUNDLED, EarsRecipe
+from iclal.training.recipe import EarsRecipe
 from iclal.training.recordings import UNCHANGED, Recordings, silence
 from iclal.training.speech import Speech
 from iclal.training.step import SimpleBatch, StepLoss
@@ -73,7 +73,7 @@ def train_ears(
 ) -> Trained:
     """Train ears by the recipe, or go on; the best by free transcription of the validation clips is saved as a model.
 
-    `quiet` writes nothing; without `progress` no bar is drawn while a frozen encoder hears, as where two trainings
+    `quiet` says nothing at the terminal; without `progress` no bar is drawn while a frozen encoder hears, as where two trainings
     share a terminal. What a frozen encoder has heard is given up: `speech` cannot be trained on again.
 
     Raises:
@@ -108,9 +108,8 @@ def train_ears(
     )
     load_weights(result.checkpoint, school.model)
     folder = run_folder / "model"
-    place = BUNDLED if recipe.language_model == BUNDLED else Path(recipe.language_model)
     stored_dtype = getattr(torch, recipe.stored_dtype)
-    save(school.model.eval(), folder, language_model_path=place, stored_dtype=stored_dtype)
+    save(school.model.eval(), folder, language_model_path=recipe.language_model, stored_dtype=stored_dtype)
     load_tensors(school.model, folder / "model.safetensors")  # as whoever loads it will have it
     return Trained(result, school.model, folder)
 
@@ -133,14 +132,18 @@ def estimate_ears(recipe: EarsRecipe, speech: Speech) -> Estimate:
 
 
 def build_model(recipe: EarsRecipe) -> ICLAL:
-    """The recipe's frozen language model with ears to be trained."""
-    place = ASSETS / "language-model" if recipe.language_model == BUNDLED else Path(recipe.language_model)
+    """The recipe's frozen language model with ears to be trained.
+
+    Raises:
+        ModelError, SettingsError: what cannot be loaded, does not fit together, or is not there (a device).
+    """
+    place = language_model_folder(recipe.language_model)
     language_model = load_language_model(place, recipe.language_model_dtype, choose_device(recipe.device))
     start = None if recipe.start is None else model_folder(recipe.start)
     if start is not None:
         encoder = Encoder(read_settings(start).encoder)
     else:
-        encoder = load_encoder(ASSETS / "encoder" if recipe.encoder == BUNDLED else recipe.encoder)
+        encoder = load_encoder(recipe.encoder)
     settings = ModelSettings(
         connector=recipe.connector,
         template=recipe.template,

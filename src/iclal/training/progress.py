@@ -24,7 +24,7 @@ from iclal.training.checkpoint import disk_errors, replace_file
 
 
 class RunLog:
-    """Tells how a run goes, to the file and to the person. `quiet` leaves the file alone."""
+    """Tells how a run goes, to the file and to the person. `quiet` tells the file alone."""
 
     def __init__(self, folder: Path, steps: int, *, quiet: bool = False, tensorboard: bool = True) -> None:
         self.path = folder / "metrics.jsonl"

@@ -15,13 +15,13 @@ from iclal.data.world.voices import DRAWN_SHARE
 from iclal.errors import SettingsError
 from iclal.model.connector import ConnectorSettings, CTCSettings
 from iclal.model.hearing import MOST_SECONDS
+from iclal.model.saving import BUNDLED
 from iclal.recipes import recipe_names
 from iclal.settings import Settings
 from iclal.training.objectives import Objectives
 from iclal.training.recordings import QUIET
 from iclal.training.train import OptimizerSettings, TrainSettings
 
-BUNDLED = "bundled"
 _OF_WORLD = ("names_share", "drawn_share", "silence_around", "human", "digit_strings", "no_speech")
 _OF_MANIFEST = ("validation", "validation_share")
 

@@ -38,6 +38,7 @@ def read_speech(recipe: EarsRecipe) -> Speech:
 
     Raises:
         DataError: no utterance is left to train on or to validate by.
+        AudioError: a recording that cannot be read.
     """
     assert recipe.data.train is not None
     everything, unusable = _usable(recipe.data.train)
