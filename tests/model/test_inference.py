@@ -12,6 +12,7 @@ from iclal.errors import AudioError, ModelError, PromptError
 from iclal.model.inference import generate, is_looping, score_candidates
 from iclal.model.model import ICLAL
 from iclal.model.transcribing import transcribe
+from iclal.model.transcribing import transcribe
 
 
 def always(model: ICLAL, monkeypatch: pytest.MonkeyPatch, *tokens: int) -> None:
@@ -126,6 +127,8 @@ def test_what_is_no_audio_and_what_is_no_prompt_is_refused_by_name(parts: Path) 
         model.transcribe(np.zeros(16_000, np.float32))  # type: ignore[arg-type]
     with pytest.raises(AudioError, match="found str"):
         model.transcribe(["clip.wav"])  # type: ignore[list-item]
+    with pytest.raises(AudioError, match="several recordings are transcribed in a list"):
+        transcribe(model, noise(4_000))  # type: ignore[arg-type]
     with pytest.raises(PromptError, match="a prompt is a tuple of pieces, found Text"):
         model.generate([Text("where"), noise(4_000)])  # type: ignore[list-item]
     with pytest.raises(PromptError, match="several are a list; found Text"):

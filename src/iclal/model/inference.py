@@ -135,7 +135,8 @@ def score_candidates(
     """Log-probability of each candidate with its end token as the prompt's answer. The prompt is read once.
 
     Raises:
-        PromptError, AudioError, ModelError: as `generate`; PromptError for candidates that are no texts, or one text alone.
+        PromptError, AudioError, ModelError: as `generate`; PromptError for candidates that are no texts, or one text
+            alone.
     """
     if isinstance(candidates, str):
         raise PromptError(f"candidates are several texts, found the one text {candidates!r}: put it in a list")

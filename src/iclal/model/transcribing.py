@@ -50,9 +50,11 @@ def transcribe(
         hearing: what was heard before, of this model; what is heard now is added to it.
 
     Raises:
-        AudioError: what is to be transcribed is no Audio.
-        PromptError, AudioError, ModelError: as `generate`.
+        AudioError: what is to be transcribed is no Audio, or one that stands in no list.
+        PromptError, ModelError: as `generate`.
     """
+    if isinstance(audios, Audio):
+        raise AudioError("several recordings are transcribed in a list; `model.transcribe` takes one, too")
     for audio in audios if isinstance(audios, Sequence) and not isinstance(audios, str) else [audios]:
         if not isinstance(audio, Audio):
             found = f"{type(audio).__name__} {audio!r}"[:80]

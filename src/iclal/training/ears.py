@@ -73,8 +73,8 @@ def train_ears(
 ) -> Trained:
     """Train ears by the recipe, or go on; the best by free transcription of the validation clips is saved as a model.
 
-    `quiet` says nothing at the terminal; without `progress` no bar is drawn while a frozen encoder hears, as where two trainings
-    share a terminal. What a frozen encoder has heard is given up: `speech` cannot be trained on again.
+    `quiet` says nothing at the terminal; without `progress` no bar is drawn while a frozen encoder hears, as where two
+    trainings share a terminal. What a frozen encoder has heard is given up: `speech` cannot be trained on again.
 
     Raises:
         SettingsError, ModelError, DataError, TrainingError: what is amiss and what to do.
