@@ -12,7 +12,6 @@ from iclal.errors import AudioError, ModelError, PromptError
 from iclal.model.inference import generate, is_looping, score_candidates
 from iclal.model.model import ICLAL
 from iclal.model.transcribing import transcribe
-from iclal.model.transcribing import transcribe
 
 
 def always(model: ICLAL, monkeypatch: pytest.MonkeyPatch, *tokens: int) -> None:
