@@ -178,6 +178,12 @@ def test_two_steps_are_trained_validated_and_exported(
         same = [torch.equal(found[name], value) for name, value in loaded.network.state_dict().items()]
         assert all(same) is (step < 2)  # first the heads alone
     assert begun.encoder.network.config.num_hidden_layers == layers + 1
+    kept = gone_on.model_copy(update={"train": gone_on.train.model_copy(update={"kept_share": 0.5})})
+    export(kept, tmp_path / "again" / "checkpoints" / "step-2", tmp_path / "mean")
+    mean, before = Encoder.load(tmp_path / "mean").network.state_dict(), loaded.network.state_dict()
+    for name, value in before.items():
+        expected = (value + begun.encoder.network.state_dict()[name]) / 2
+        torch.testing.assert_close(mean[name], expected.bfloat16().float(), atol=1e-6, rtol=1e-2)
     with pytest.raises(TrainingError, match=r"model: .* has shape"):
         pretrain(gone_on.model_copy(update={"channels": 16}), tmp_path / "other", quiet=True)
 

@@ -171,6 +171,12 @@ def test_a_run_begins_with_the_weights_of_another_of_its_size_and_refuses_those_
     first = build(recipe(), world_tokenizer())
     load_weights(tmp_path / "run" / "checkpoints" / "step-0", first)
     assert gone_on.step == 2 and all(torch.equal(first.state_dict()[name], stored[name]) for name in stored)
+    kept = own.model_copy(update={"train": own.train.model_copy(update={"kept_share": 0.25})})
+    export(kept, gone_on.checkpoint, tmp_path / "mean")
+    load_weights(gone_on.checkpoint, first)
+    mean = LanguageModel.load(tmp_path / "mean").network.state_dict()
+    for name, last in first.state_dict().items():
+        assert torch.equal(mean[name], (0.75 * last + 0.25 * stored[name]).bfloat16()), name
     with pytest.raises(TrainingError, match=r"model: .* has shape \[96, 192\], here \[64, 192\]"):
         pretrain(own.model_copy(update={"feed_forward_width": 64}), tmp_path / "other", quiet=True)
     with pytest.raises(TrainingError, match=r"model lacks .* tensors of this model, e\.g\. model\.decoder\.layers\.3"):

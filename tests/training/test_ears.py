@@ -419,6 +419,30 @@ def test_training_starts_from_other_ears(trained: tuple[Trained, Path], home: Pa
         recipe(home, start=str(result.folder), encoder=str(home / "dropping"))
 
 
+def test_a_share_of_the_weights_begun_with_is_kept(
+    trained: tuple[Trained, Path], home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result, _ = trained
+    train = {"steps": 3, "validate_every_steps": 3, "kept_share": 0.25}
+    made = recipe(home, start=str(result.folder), encoder="bundled", train=train)
+    speech = Speech(digits(), digits(2))
+    found = train_ears(made, tmp_path / "run", speech)
+    assert (
+        f"the mean of before (0.25) and after is saved: wer {found.fit.best_metrics['wer']:.4g}"
+        in capsys.readouterr().err
+    )
+    last = load_checkpoint(tmp_path / "run" / "checkpoints" / "step-3").weights
+    assert found.fit.checkpoint.name == "step-3" and last
+    before = build_model(made).state_dict()
+    for name, tensor in load(found.folder).state_dict().items():
+        expected = 0.25 * before[name] + 0.75 * last[name] if name in last else before[name]
+        torch.testing.assert_close(tensor, expected, atol=1e-6, rtol=1e-5)
+    again = train_ears(made, tmp_path / "run", speech, resume=True, quiet=True)  # all steps are done
+    assert module_digest(again.model) == module_digest(found.model)
+    with pytest.raises(SettingsError, match=r"train\.kept_share=0\.25: without start=FOLDER nothing is to be kept"):
+        recipe(home, train=train)
+
+
 def test_a_wider_encoder_is_trained_saved_and_started_from(
     trained: tuple[Trained, Path], home: Path, tmp_path: Path
 ) -> None:

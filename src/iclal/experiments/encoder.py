@@ -85,6 +85,7 @@ class EncoderRecipe(Settings):
             raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
         if self.channels % 4:
             raise ValueError(f"channels {self.channels} is no multiple of 4")
+        self.train.check_start(self.start)
         if self.heads_alone_steps and self.start is None:
             raise ValueError(
                 f"heads_alone_steps={self.heads_alone_steps}: without start=FOLDER nothing is to be spared"
@@ -253,9 +254,7 @@ def pretrain(
     """Train, or go on with, the encoder of a recipe; validated by its spelled words on held-out sentences."""
     torch.manual_seed(recipe.train.seed)
     recordings = training_speech(recipe)
-    model = CharacterModel(build(recipe))
-    if recipe.start is not None:
-        begin_with(model.encoder.network, Encoder.load(recipe.start).deepened(recipe.layers).network, recipe.start)
+    model = _begun(recipe)
     attend_in_float32(model.encoder.network)
     seed, micro_batches = recipe.train.seed, recipe.train.micro_batches
     sizes = {id: Size(frames=recordings.num_samples(id)) for id in recordings.utterances}
@@ -282,7 +281,7 @@ def pretrain(
         run_folder,
         recipe=recipe,
         validate=lambda step: _word_error_rates(model, checks),
-        choose=("wer_known_voices", "min"),
+        choose=None if recipe.train.kept_share else ("wer_known_voices", "min"),
         digests={
             "plan": plan.digest(),
             "recordings": recordings.digest(),
@@ -292,6 +291,14 @@ def pretrain(
         accept_changes=accept_changes,
         quiet=quiet,
     )
+
+
+def _begun(recipe: EncoderRecipe) -> CharacterModel:
+    """What a training begins with: an untrained encoder, or the one that the recipe goes on from."""
+    model = CharacterModel(build(recipe))
+    if recipe.start is not None:
+        begin_with(model.encoder.network, Encoder.load(recipe.start).deepened(recipe.layers).network, recipe.start)
+    return model
 
 
 def check_speech(count: int = 64) -> dict[str, Recordings]:
@@ -319,7 +326,7 @@ def _word_error_rates(model: CharacterModel, checks: dict[str, Recordings]) -> d
 
 def export(recipe: EncoderRecipe, checkpoint: Path, folder: Path) -> None:
     """Write a checkpoint's encoder, without its heads, in the hub's layout: weights in bfloat16, to be small."""
-    model = CharacterModel(build(recipe))
-    load_weights(checkpoint, model)
+    model = _begun(recipe)
+    load_weights(checkpoint, model, recipe.train.kept_share)
     folder.mkdir(parents=True, exist_ok=True)
     model.encoder.bfloat16().save(folder)

@@ -72,6 +72,7 @@ class LanguageModelRecipe(Settings):
     def _whole_heads(self) -> LanguageModelRecipe:
         if self.width % self.head_width:
             raise ValueError(f"width {self.width} is no multiple of head_width {self.head_width}")
+        self.train.check_start(self.start)
         return self
 
 
@@ -86,9 +87,7 @@ def pretrain(
     """Train, or go on with, the language model of a recipe; validated by exact answers on unseen sentences."""
     torch.manual_seed(recipe.train.seed)
     tokenizer = world_tokenizer(recipe.template)
-    model = build(recipe, tokenizer)
-    if recipe.start is not None:
-        begin_with(model, LanguageModel.load(recipe.start, dtype="float32").network, recipe.start)
+    model = _begun(recipe)
     draw = DocumentBatches(recipe, Tokenize(tokenizer))
     checks = check_documents(recipe.template, Tokenize(tokenizer), name_parts=("train",))
     return fit(
@@ -100,12 +99,20 @@ def pretrain(
         run_folder,
         recipe=recipe,
         validate=lambda step: exact_answers(model, checks),
-        choose=("mean", "max"),
+        choose=None if recipe.train.kept_share else ("mean", "max"),
         digests={"documents": draw.digest(), "checks": _digest(itertools.chain.from_iterable(checks.values()))},
         resume=resume,
         accept_changes=accept_changes,
         quiet=quiet,
     )
+
+
+def _begun(recipe: LanguageModelRecipe) -> OPTForCausalLM:
+    """What a training begins with: an untrained network, or the one that the recipe goes on from."""
+    model = build(recipe, world_tokenizer(recipe.template))
+    if recipe.start is not None:
+        begin_with(model, LanguageModel.load(recipe.start, dtype="float32").network, recipe.start)
+    return model
 
 
 def build(recipe: LanguageModelRecipe, tokenizer: PreTrainedTokenizerFast) -> OPTForCausalLM:
@@ -335,8 +342,8 @@ def exact_answers(model: OPTForCausalLM, checks: dict[str, list[Document]], bar:
 
 def measure(recipe: LanguageModelRecipe, checkpoint: Path, count: int = 400) -> dict[str, dict[str, float]]:
     """Exact answers of a checkpoint, as `measure_network`."""
-    model = build(recipe, world_tokenizer(recipe.template))
-    load_weights(checkpoint, model)
+    model = _begun(recipe)
+    load_weights(checkpoint, model, recipe.train.kept_share)
     return measure_network(model, recipe.template, count)
 
 
@@ -357,7 +364,7 @@ def measure_network(model: OPTForCausalLM, template: Template, count: int = 400)
 def export(recipe: LanguageModelRecipe, checkpoint: Path, folder: Path) -> None:
     """Write a checkpoint as a model of the hub's layout: weights in bfloat16, and tokenizer."""
     tokenizer = world_tokenizer(recipe.template)
-    model = build(recipe, tokenizer)
-    load_weights(checkpoint, model)
+    model = _begun(recipe)
+    load_weights(checkpoint, model, recipe.train.kept_share)
     model.bfloat16().save_pretrained(folder)  # as stored; whoever loads it chooses a dtype to compute in
     tokenizer.save_pretrained(folder)

@@ -244,19 +244,25 @@ def trained_tensors(trainable: nn.Module, parameters: set[int], frozen: set[int]
     return trained | buffers
 
 
-def load_weights(folder: Path, trainable: nn.Module) -> int:
+def load_weights(folder: Path, trainable: nn.Module, kept_share: float = 0.0) -> int:
     """Put the trained tensors of a checkpoint into a module of the same build; returns the checkpoint's step.
+
+    `kept_share` of the weights that the module holds is kept: the mean of before and after.
 
     Raises:
         TrainingError: torn checkpoint, or a tensor that the module lacks or holds in another shape.
     """
     checkpoint = load_checkpoint(folder)
-    put_tensors(checkpoint.weights, dict(trainable.named_parameters()) | dict(trainable.named_buffers()), folder)
+    into = dict(trainable.named_parameters()) | dict(trainable.named_buffers())
+    put_tensors(checkpoint.weights, into, folder, kept_share)
     return checkpoint.step
 
 
-def put_tensors(saved: Mapping[str, Tensor], into: Mapping[str, Tensor], source: Path) -> None:
-    """Copy saved tensors into the living ones of the same names. Raises TrainingError for a name or shape amiss."""
+def put_tensors(saved: Mapping[str, Tensor], into: Mapping[str, Tensor], source: Path, kept_share: float = 0.0) -> None:
+    """Copy saved tensors into the living ones of the same names, of which `kept_share` is kept (integers: none).
+
+    Raises TrainingError for a name or shape amiss.
+    """
     unknown = [name for name in saved if name not in into]
     if unknown:
         raise TrainingError(f"{source} holds {len(unknown)} tensors that this model lacks, e.g. {unknown[0]}")
@@ -265,7 +271,8 @@ def put_tensors(saved: Mapping[str, Tensor], into: Mapping[str, Tensor], source:
             raise TrainingError(f"{source}: {name} has shape {list(tensor.shape)}, here {list(into[name].shape)}")
     with torch.no_grad():
         for name, tensor in saved.items():
-            into[name].copy_(tensor)
+            kept = kept_share if into[name].is_floating_point() else 0.0
+            into[name].copy_(tensor.to(into[name]).lerp(into[name], kept) if kept else tensor)
 
 
 def begin_with(model: nn.Module, other: nn.Module, source: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ from iclal.model.saving import (
 from iclal.model.transcribing import transcribe, transcription_prompt
 from iclal.training.attention import attend_in_float32
 from iclal.training.batches import BatchBudget, Plan, Size
-from iclal.training.checkpoint import load_weights
+from iclal.training.checkpoint import load_weights, put_tensors
 from iclal.training.dry_run import Estimate, estimate
 from iclal.training.frames import FrozenFrames
 from iclal.training.lessons import draw_lessons
@@ -73,6 +74,7 @@ def train_ears(
 ) -> Trained:
     """Train ears by the recipe, or go on; the best by free transcription of the validation clips is saved as a model.
 
+    With `train.kept_share` it is the mean of the last weights and those begun with; the result's metrics are its own.
     `quiet` says nothing at the terminal; without `progress` no bar is drawn while a frozen encoder hears, as where two
     trainings share a terminal. What a frozen encoder has heard is given up: `speech` cannot be trained on again.
 
@@ -87,6 +89,8 @@ def train_ears(
     }
     if recipe.hears_once and school.hear(progress=progress and not quiet):
         speech.train.forget_samples()
+    kept_share = recipe.train.kept_share
+    begun = {name: p.detach().clone() for name, p in school.model.named_parameters() if kept_share and p.requires_grad}
     result = fit(
         school.model,
         school.groups,
@@ -96,7 +100,7 @@ def train_ears(
         run_folder,
         recipe=recipe,
         validate=school.validate,
-        choose=("wer", "min"),
+        choose=None if kept_share else ("wer", "min"),
         listen=school.listen,
         frozen={"language model": school.model.language_model.network},
         digests=digests,
@@ -106,11 +110,17 @@ def train_ears(
         accept_changes=accept_changes,
         quiet=quiet,
     )
-    load_weights(result.checkpoint, school.model)
+    put_tensors(begun, dict(school.model.named_parameters()), run_folder)
+    load_weights(result.checkpoint, school.model, kept_share)
     folder = run_folder / "model"
     stored_dtype = getattr(torch, recipe.stored_dtype)
     save(school.model.eval(), folder, language_model_path=recipe.language_model, stored_dtype=stored_dtype)
     load_tensors(school.model, folder / "model.safetensors")  # as whoever loads it will have it
+    if kept_share:
+        result = dataclasses.replace(result, best_metrics=dict(school.validate(result.step)))
+        if not quiet:
+            told = f"wer {result.best_metrics['wer']:.4g}"
+            print(f"the mean of before ({kept_share:g}) and after is saved: {told}", file=sys.stderr)
     return Trained(result, school.model, folder)
 
 

@@ -124,6 +124,7 @@ class EarsRecipe(Settings):
 
     @model_validator(mode="after")
     def _one_encoder(self) -> EarsRecipe:
+        self.train.check_start(self.start)
         if self.start is not None and self.encoder != BUNDLED:
             raise ValueError(f"encoder={self.encoder} beside start={self.start}, which has its own: leave one out")
         if self.freeze_encoder and (self.encoder_layers or self.encoder_filters or self.encoder_dropout is not None):

@@ -79,6 +79,14 @@ class TrainSettings(Settings):
     listening_margin: float = 0.05  # warn when another clip's loss is not above the right one's by this
     draw_ahead: int = Field(default=2, ge=0)  # batches drawn ahead on a thread; 0 draws them in the loop
     tensorboard: bool = True  # written when TensorBoard is installed
+    # Of the weights begun with (`start`), in the result; the rest is the last step's. Where a training gains little,
+    # the mean of before and after gains more (Wortsman et al., Robust fine-tuning of zero-shot models, 2022).
+    kept_share: float = Field(default=0.0, ge=0, lt=1)
+
+    def check_start(self, start: object) -> None:
+        """Raises ValueError where weights are to be kept that nobody gives."""
+        if self.kept_share and start is None:
+            raise ValueError(f"train.kept_share={self.kept_share:g}: without start=FOLDER nothing is to be kept")
 
     def use_threads(self) -> None:
         """Let torch compute on as many threads as asked for."""
