@@ -97,7 +97,8 @@ def _log_probs(model: ICLAL, prompts: list[Prompt], targets: list[tuple[int, ...
     counts = hearing.hear()
     layouts = [lay_out(prompt, counts, target) for prompt, target in zip(tokenized, targets, strict=True)]
     rows = model.target_logits(layouts, hearing.prefixes, padding=padding)
-    return list(rows.log_probs_N.split([len(target) for target in targets]))
+    log_probs_N = -torch.nn.functional.cross_entropy(rows.logits_NV, rows.token_ids_N, reduction="none")
+    return list(log_probs_N.split([len(target) for target in targets]))
 
 
 @pytest.mark.parametrize("norm", ["layer", "group"])
