@@ -450,8 +450,11 @@ def _print_report(path: Path, json: bool) -> int:
         print_table(summary_table(report.rows, report.meta.get("condition")))
         print(f"report: {path.with_suffix('.html')}")
     if ended_by := report.meta.get("ended_by"):
-        print_error(f"{ended_by}; the report holds what was asked until then; the same command asks all anew")
-        return 130 if ended_by == INTERRUPTED else 1
+        note("not finished: the report holds what was asked until then; the same command asks all anew")
+        if ended_by == INTERRUPTED:
+            return 130
+        print_error(ended_by)
+        return 1
     return 0
 
 

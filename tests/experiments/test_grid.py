@@ -100,40 +100,33 @@ def test_an_interrupted_grid_is_a_report_of_what_was_asked_until_then(
     assert report.meta["ended_by"] == "Ctrl-C" and {row["model"] for row in report.rows} == {"ctc"}
 
 
-def test_an_interrupt_before_the_second_model_has_answered_keeps_the_first(
-    ctc: ICLAL, linear: ICLAL, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [(KeyboardInterrupt(), "Ctrl-C"), (PromptError("2,100 rows do not fit"), "2,100 rows do not fit")],
+)
+def test_what_ends_it_before_the_second_model_has_answered_keeps_the_first_and_is_told(
+    failure: BaseException,
+    told: str,
+    ctc: ICLAL,
+    linear: ICLAL,
+    manifest: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     generate = inference.generate
 
-    def interrupted(model: ICLAL, *args: Any, **options: Any) -> list[inference.Answer]:
+    def failing(model: ICLAL, *args: Any, **options: Any) -> list[inference.Answer]:
         if model is linear:
-            raise KeyboardInterrupt
+            raise failure
         return generate(model, *args, **options)
 
-    monkeypatch.setattr(inference, "generate", interrupted)
+    monkeypatch.setattr(inference, "generate", failing)
     path = run_grid({"ctc": ctc, "linear": linear}, tmp_path, manifest=manifest, queries=16, progress=False)
     report = read_report(path)
-    assert report.meta["ended_by"] == "Ctrl-C" and {row["model"] for row in report.rows} == {"ctc"}
-
-
-def test_an_error_once_something_was_answered_keeps_it_and_the_report_says_what_ended_it(
-    ctc: ICLAL, linear: ICLAL, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    generate = inference.generate
-
-    def refusing(model: ICLAL, *args: Any, **options: Any) -> list[inference.Answer]:
-        if model is linear:
-            raise PromptError("2,100 rows do not fit 2,048 positions")
-        return generate(model, *args, **options)
-
-    monkeypatch.setattr(inference, "generate", refusing)
-    path = run_grid({"ctc": ctc, "linear": linear}, tmp_path, manifest=manifest, queries=16, progress=False)
-    report = read_report(path)
-    assert "2,100 rows do not fit 2,048 positions" in report.meta["ended_by"]
-    assert {row["model"] for row in report.rows} == {"ctc"}
+    assert told in report.meta["ended_by"] and {row["model"] for row in report.rows} == {"ctc"}
     page = path.with_suffix(".html").read_text(encoding="utf-8")
-    assert "Not finished, these are the answers until then" in page and "2,100 rows" in page
-    with pytest.raises(PromptError, match="2,100 rows"):  # nothing was answered
+    assert "Not finished, these are the answers until then" in page and told in page
+    with pytest.raises(type(failure)):  # nothing was answered
         run_grid({"linear": linear}, tmp_path / "alone", manifest=manifest, queries=16, progress=False)
 
 

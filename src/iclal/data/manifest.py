@@ -88,8 +88,8 @@ class Utterance:
                 raise TypeError(f"{name} is {values[name]!r}, which is no object")
         if not all(isinstance(value, str) for value in values.get("facts", {}).values()):
             raise TypeError(f"facts is {values['facts']!r}, which does not hold texts alone")
-        values = values | {name: one_line(values[name]) for name in _SAID if values.get(name)}
-        values |= {"facts": {name: one_line(value) for name, value in values.get("facts", {}).items()}}
+        values = values | {name: without_breaks(values[name]) for name in _SAID if values.get(name)}
+        values |= {"facts": {name: without_breaks(value) for name, value in values.get("facts", {}).items()}}
         questions = values.get("questions", [])
         if not isinstance(questions, list):
             raise TypeError(f"questions is {questions!r}, which is no list")
@@ -107,10 +107,10 @@ def read_question(values: Any, place: str = "question") -> Question:
     answers = values.get("answers")
     if not (isinstance(answers, list) and answers and all(isinstance(answer, str) for answer in answers)):
         raise TypeError(f"{place}.answers is {answers!r}, which is no list of texts with at least one")
-    return Question(values["id"], one_line(values["question"]), tuple(map(one_line, answers)))
+    return Question(values["id"], without_breaks(values["question"]), tuple(map(without_breaks, answers)))
 
 
-def one_line(text: str) -> str:
+def without_breaks(text: str) -> str:
     """A text whose line breaks, with the white space around them, are blanks."""
     return _BREAK.sub(" ", text).strip() if _BREAK.search(text) else text
 

@@ -171,7 +171,7 @@ class Encoder(nn.Module):
             tensors[name] = tensors[name][torch.arange(filters) % own]
         weight_C1K = tensors[f"{first}.conv.weight"]
         for turn, start in enumerate(range(own, filters, own)):
-            bins = turn // 2 + 1 if turn % 2 == 0 else -(turn // 2 + 1)
+            bins = (turn // 2 + 1) * (-1) ** turn
             spectra = nn.functional.pad(torch.fft.rfft(weight_C1K[start : start + own]), (bins, -bins))
             weight_C1K[start : start + own] = torch.fft.irfft(spectra, self._kernels[0])
         unheard = (0, 0, 0, filters - own)

@@ -27,7 +27,7 @@ from iclal.data.corpora.reader import (
     read_lines,
     walk,
 )
-from iclal.data.manifest import Question, Utterance, one_line, read_question
+from iclal.data.manifest import Question, Utterance, read_question, without_breaks
 from iclal.errors import DataError
 from iclal.settings import Settings
 
@@ -169,7 +169,7 @@ def _row(
             return place.problem(
                 "wrong-type", f"{columns[field]} is {value!r:.60}, expected {wanted}", "repair the row"
             )
-    texts = {field: one_line(str(value)).strip() for field, value in cells.items() if field not in NUMBERS}
+    texts = {field: without_breaks(str(value)).strip() for field, value in cells.items() if field not in NUMBERS}
     audio = texts.pop("audio", None)
     stem = PurePosixPath(audio.replace(os.sep, "/")).with_suffix("").as_posix() if audio else None
     id = texts.pop("id", None) or stem or f"{Path(place.file).stem}-{place.line:06d}"
