@@ -27,7 +27,7 @@ from iclal.experiments.encoder import (
     training_speech,
 )
 from iclal.model.encoder import Encoder
-from iclal.training.checkpoint import load_weights
+from iclal.training.weights import load_weights
 
 DATA = Path(__file__).parents[2] / "data"
 

@@ -18,8 +18,8 @@ from iclal.experiments.language_model import DocumentBatches, LanguageModelRecip
 from iclal.experiments.tokenizer import world_tokenizer
 from iclal.model.language_model import LanguageModel
 from iclal.settings import Settings
-from iclal.training.checkpoint import load_weights
 from iclal.training.train import FitResult
+from iclal.training.weights import load_weights
 
 
 def recipe(**train: object) -> LanguageModelRecipe:

@@ -22,11 +22,11 @@ from iclal.experiments.documents import Pool, Stage, Tokenize, document
 from iclal.experiments.human_speech import fsdd_digits, no_speech
 from iclal.experiments.tokenizer import DEFAULT_TEMPLATE, world_tokenizer
 from iclal.training.batches import BatchBudget, Plan, Size
-from iclal.training.checkpoint import module_digest
 from iclal.training.ears import train_ears
 from iclal.training.recipe import EarsRecipe
 from iclal.training.recordings import Recordings
 from iclal.training.speech import Speech
+from iclal.training.weights import module_digest
 
 DATA = Path(__file__).parents[2] / "data"
 

@@ -18,9 +18,11 @@ from iclal.model.connector import CTCSettings, LinearSettings
 from iclal.model.model import ICLAL
 from iclal.settings import Settings
 from iclal.training.objectives import Case, EarsBatch, Objectives, ears_loss
+from iclal.training.optimizer import OptimizerSettings
 from iclal.training.step import SimpleBatch, StepLoss, accumulate
 from iclal.training.teacher import TeacherAnswer
-from iclal.training.train import OptimizerSettings, TrainSettings, fit
+from iclal.training.train import fit
+from iclal.training.train_settings import TrainSettings
 
 NUM_ITEMS, WIDTH, VOCABULARY = 8, 16, 11
 SPLITS = {"8x1": [1] * 8, "4x2": [2] * 4, "1x8": [8], "partial last": [3, 3, 2]}

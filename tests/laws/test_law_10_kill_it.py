@@ -31,7 +31,10 @@ def _train(folder: Path, kill_in_step: int | None) -> None:
 
     from iclal.settings import Settings
     from iclal.training.batches import BatchBudget, Plan, Size
-    from iclal.training.train import OptimizerSettings, SimpleBatch, StepLoss, TrainSettings, fit
+    from iclal.training.optimizer import OptimizerSettings
+    from iclal.training.step import SimpleBatch, StepLoss
+    from iclal.training.train import fit
+    from iclal.training.train_settings import TrainSettings
 
     class Recipe(Settings):
         train: TrainSettings

@@ -1,33 +1,25 @@
-"""Checkpoints: whole or recognised as torn, plain tensors and JSON, generators put back exactly."""
+"""Checkpoints: whole or recognised as torn, plain tensors and JSON."""
 
 from __future__ import annotations
 
 import errno
 import os
-import random
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from iclal.errors import TrainingError
 from iclal.training.checkpoint import (
     Checkpoint,
-    kept_random_state,
     list_checkpoints,
     load_checkpoint,
-    load_weights,
-    module_digest,
     newest_checkpoint,
     prune_checkpoints,
-    random_state,
-    restore_random_state,
     save_checkpoint,
-    seed_everything,
     what_is_torn,
 )
+from iclal.training.random_state import random_state
 
 
 def _checkpoint(step: int) -> Checkpoint:
@@ -35,11 +27,6 @@ def _checkpoint(step: int) -> Checkpoint:
     return Checkpoint(
         weights, {"adamw/step/weight": torch.tensor(float(step))}, random_state(), {"step": step, "x": 0.1}
     )
-
-
-def _draws() -> list[float]:
-    torch_normal, numpy_normal = float(torch.randn(())), float(np.random.normal())
-    return [random.random(), random.gauss(0, 1), np.random.rand(), numpy_normal, torch_normal, float(torch.rand(()))]
 
 
 def test_it_comes_back_as_it_was_saved_and_holds_no_pickle(tmp_path: Path) -> None:
@@ -54,31 +41,6 @@ def test_it_comes_back_as_it_was_saved_and_holds_no_pickle(tmp_path: Path) -> No
         assert all(
             torch.equal(before[name], after[name]) and before[name].dtype == after[name].dtype for name in before
         )
-
-
-def test_generators_go_on_exactly_where_they_were() -> None:
-    seed_everything(3)
-    random.gauss(0, 1), np.random.normal()  # each keeps a second number for the next call
-    state = random_state()
-    expected = _draws()
-    seed_everything(4)
-    restore_random_state(state)
-    assert _draws() == expected
-    seed_everything(3)
-    with kept_random_state():
-        _draws()
-    first = _draws()
-    seed_everything(3)
-    assert _draws() == first
-
-
-def test_a_random_state_with_a_generator_missing_is_an_error() -> None:
-    state = random_state()
-    del state["numpy_position"]
-    with pytest.raises(TrainingError, match=r"cannot be restored.*numpy_position"):
-        restore_random_state(state)
-    with pytest.raises(TrainingError, match=r"saved on another kind of device than cpu .*\(cuda\)"):
-        restore_random_state(random_state() | {"cuda": torch.zeros(16, dtype=torch.uint8)})
 
 
 @pytest.mark.parametrize(
@@ -147,23 +109,3 @@ def test_a_folder_that_cannot_be_written_is_an_error_with_the_path(tmp_path: Pat
     (tmp_path / "file").write_text("")
     with pytest.raises(TrainingError, match=r"cannot save a checkpoint at .*file/checkpoints"):
         save_checkpoint(tmp_path / "file" / "checkpoints", _checkpoint(2))
-
-
-def test_weights_go_into_a_module_of_the_same_build_only(tmp_path: Path) -> None:
-    source, target = nn.Linear(3, 2), nn.Linear(3, 2)
-    folder = save_checkpoint(tmp_path, Checkpoint(dict(source.named_parameters()), {}, random_state(), {"step": 7}))
-    assert load_weights(folder, target) == 7 and module_digest(source) == module_digest(target)
-    with pytest.raises(TrainingError, match=r"weight has shape \[2, 3\], here \[2, 4\]"):
-        load_weights(folder, nn.Linear(4, 2))
-    with pytest.raises(TrainingError, match=r"holds 1 tensors that this model lacks, e\.g\. bias"):
-        load_weights(folder, nn.Linear(3, 2, bias=False))
-    with pytest.raises(TrainingError, match="no such checkpoint"):
-        load_weights(tmp_path / "step-8", target)
-
-
-def test_a_digest_sees_every_bit_name_and_dtype() -> None:
-    module = nn.BatchNorm1d(2)
-    before = module_digest(module)
-    module.running_mean[0] = 1e-30  # type: ignore[index]
-    assert module_digest(module) != before
-    assert module_digest(nn.Linear(1, 1).to(torch.bfloat16)) != module_digest(nn.Linear(1, 1))

@@ -23,12 +23,13 @@ from iclal.model.layout import lay_out, tokenize
 from iclal.model.saving import load
 from iclal.model.transcribing import transcribe_greedily
 from iclal.training import ears
-from iclal.training.checkpoint import list_checkpoints, load_checkpoint, load_weights, module_digest
+from iclal.training.checkpoint import list_checkpoints, load_checkpoint
 from iclal.training.ears import School, Trained, build_model, estimate_ears, train_ears
 from iclal.training.frames import FrozenFrames
 from iclal.training.recipe import EarsRecipe, read_recipe
 from iclal.training.recordings import UNCHANGED, Recordings
 from iclal.training.speech import Speech
+from iclal.training.weights import load_weights, module_digest
 
 DATA = Path(__file__).parents[2] / "data"
 STILL = {"mask_time_prob": 0.0, "layerdrop": 0.0, "hidden_dropout": 0.0, "attention_dropout": 0.0}

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 
 from iclal.errors import SettingsError, TrainingError
 from iclal.settings import Settings
-from iclal.training.checkpoint import load_weights, module_digest
 from iclal.training.dry_run import estimate
-from iclal.training.train import FitResult, SimpleBatch, StepLoss, TrainSettings, fit
+from iclal.training.step import SimpleBatch, StepLoss
+from iclal.training.train import FitResult, fit
+from iclal.training.train_settings import TrainSettings
+from iclal.training.weights import load_weights, module_digest
 
 QUICK = {
     "steps": 6,

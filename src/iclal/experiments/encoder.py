@@ -30,9 +30,12 @@ from iclal.model.encoder import Encoder, EncoderSettings
 from iclal.settings import Settings
 from iclal.training.attention import attend_in_float32
 from iclal.training.batches import BatchBudget, Plan, Size
-from iclal.training.checkpoint import begin_with, load_weights
+from iclal.training.optimizer import OptimizerSettings
 from iclal.training.recordings import UNCHANGED, Recordings
-from iclal.training.train import FitResult, OptimizerSettings, SimpleBatch, StepLoss, TrainSettings, fit
+from iclal.training.step import SimpleBatch, StepLoss
+from iclal.training.train import FitResult, fit
+from iclal.training.train_settings import TrainSettings
+from iclal.training.weights import begin_with, load_weights
 
 ALPHABET = " 'abcdefghijklmnopqrstuvwxyz"
 BLANK = len(ALPHABET)

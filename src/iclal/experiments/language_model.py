@@ -34,8 +34,11 @@ from iclal.model.language_model import LanguageModel
 from iclal.progress import Bar
 from iclal.settings import Settings
 from iclal.training.attention import attend_in_float32
-from iclal.training.checkpoint import begin_with, load_weights
-from iclal.training.train import FitResult, OptimizerSettings, SimpleBatch, StepLoss, TrainSettings, fit
+from iclal.training.optimizer import OptimizerSettings
+from iclal.training.step import SimpleBatch, StepLoss
+from iclal.training.train import FitResult, fit
+from iclal.training.train_settings import TrainSettings
+from iclal.training.weights import begin_with, load_weights
 
 if TYPE_CHECKING:
     from transformers import OPTForCausalLM, PreTrainedTokenizerFast

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from iclal.errors import TrainingError
-from iclal.training.checkpoint import module_digest, tensors_digest
+from iclal.training.weights import module_digest, tensors_digest
 
 
 def check_parameters(

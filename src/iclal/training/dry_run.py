@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from iclal.training.checkpoint import kept_random_state
 from iclal.training.progress import duration, memory_mib
+from iclal.training.random_state import kept_random_state
 from iclal.training.step import AnyBatch, StepLoss, accumulate, denormals_as_zero
-from iclal.training.train import TrainSettings
+from iclal.training.train_settings import TrainSettings
 
 
 @dataclass(frozen=True)

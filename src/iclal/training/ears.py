@@ -38,7 +38,6 @@ from iclal.model.saving import (
 from iclal.model.transcribing import transcribe, transcription_prompt
 from iclal.training.attention import attend_in_float32
 from iclal.training.batches import BatchBudget, Plan, Size
-from iclal.training.checkpoint import load_weights, put_tensors
 from iclal.training.dry_run import Estimate, estimate
 from iclal.training.frames import FrozenFrames
 from iclal.training.lessons import draw_lessons
@@ -49,6 +48,7 @@ from iclal.training.speech import Speech
 from iclal.training.step import SimpleBatch, StepLoss
 from iclal.training.teacher import TeacherAnswer, teach
 from iclal.training.train import FitResult, fit
+from iclal.training.weights import load_weights, put_tensors
 
 _MOST_FRAMES = 4_000_000_000  # bytes that a frozen encoder's frames may take in memory
 

@@ -20,7 +20,7 @@ import torch
 from rich.console import Console
 
 from iclal.progress import Bar
-from iclal.training.checkpoint import disk_errors, replace_file
+from iclal.training.disk import disk_errors, replace_file
 
 
 class RunLog:

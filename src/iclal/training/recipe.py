@@ -19,8 +19,9 @@ from iclal.model.saving import BUNDLED
 from iclal.recipes import recipe_names
 from iclal.settings import Settings
 from iclal.training.objectives import Objectives
+from iclal.training.optimizer import OptimizerSettings
 from iclal.training.recordings import QUIET
-from iclal.training.train import OptimizerSettings, TrainSettings
+from iclal.training.train_settings import TrainSettings
 
 _OF_WORLD = ("names_share", "drawn_share", "silence_around", "human", "digit_strings", "no_speech")
 _OF_MANIFEST = ("validation", "validation_share")

@@ -22,7 +22,7 @@ import yaml
 
 from iclal.errors import SettingsError, TrainingError
 from iclal.settings import Settings
-from iclal.training.checkpoint import disk_errors, replace_file
+from iclal.training.disk import disk_errors, replace_file
 
 # What may differ when a run goes on: it changes no weight and no line of the log.
 FREE_KEYS = {"max_minutes", "save_every_steps", "save_every_minutes", "keep_checkpoints", "draw_ahead", "tensorboard"}

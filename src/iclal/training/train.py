@@ -7,15 +7,13 @@ killed and resumed is, bit for bit, the run that was not (on a GPU as far as its
 from __future__ import annotations
 
 import math
-import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import nn
 
 from iclal.errors import TrainingError
@@ -24,29 +22,22 @@ from iclal.training.accounting import check_parameters, frozen_digests
 from iclal.training.batches import Ahead
 from iclal.training.checkpoint import (
     Checkpoint,
-    kept_random_state,
     list_checkpoints,
     load_checkpoint,
-    load_weights,
     newest_checkpoint,
     prune_checkpoints,
     put_aside,
-    put_tensors,
-    random_state,
     remove_folder,
-    restore_random_state,
     save_checkpoint,
-    seed_everything,
-    trained_tensors,
     what_is_torn,
 )
 from iclal.training.counters import Interval, State
-from iclal.training.optimizer import Optimizer, OptimizerSettings
+from iclal.training.optimizer import Optimizer
 from iclal.training.progress import Clock, RunLog, duration, memory_mib
+from iclal.training.random_state import kept_random_state, random_state, restore_random_state, seed_everything
 from iclal.training.run_folder import changes_since, note_resumed, start_run
 from iclal.training.step import (
     AnyBatch,
-    SimpleBatch,
     StepLoss,
     StepSums,
     accumulate,
@@ -54,44 +45,11 @@ from iclal.training.step import (
     denormals_as_zero,
     shown_ids,
 )
-
-__all__ = ["FitResult", "OptimizerSettings", "SimpleBatch", "StepLoss", "TrainSettings", "fit", "load_weights"]
+from iclal.training.stopping import stop_asked
+from iclal.training.train_settings import TrainSettings
+from iclal.training.weights import put_tensors, trained_tensors
 
 DrawBatch = Callable[[int, int], AnyBatch]  # (step from 0, micro-batch from 0) -> batch; always the same one
-
-
-class TrainSettings(Settings):
-    """How long, how often, how: of every training run."""
-
-    steps: int = Field(gt=0)
-    micro_batches: int = Field(default=1, gt=0)  # batches a step; their gradients are summed
-    optimizer: OptimizerSettings = OptimizerSettings()
-    autocast: Literal["float32", "bfloat16"] = "float32"  # of the arithmetic; weights and state stay float32
-    seed: int = Field(default=0, ge=0)
-    threads: int | None = Field(default=None, gt=0)  # None leaves torch's choice
-    log_every_steps: int = Field(default=10, gt=0)
-    validate_every_steps: int = Field(default=500, gt=0)
-    save_every_steps: int | None = Field(default=500, gt=0)
-    save_every_minutes: float | None = Field(default=10.0, gt=0)
-    keep_checkpoints: int = Field(default=2, gt=0)  # the newest; the best is kept beside them
-    max_minutes: float | None = Field(default=None, gt=0)  # of this session: then it saves and stops, to be resumed
-    max_bad_steps: int = Field(default=5, gt=0)  # steps in a row that are not finite
-    listening_margin: float = 0.05  # warn when another clip's loss is not above the right one's by this
-    draw_ahead: int = Field(default=2, ge=0)  # batches drawn ahead on a thread; 0 draws them in the loop
-    tensorboard: bool = True  # written when TensorBoard is installed
-    # Of the weights begun with (`start`), in the result; the rest is the last step's. Where a training gains little,
-    # the mean of before and after gains more (Wortsman et al., Robust fine-tuning of zero-shot models, 2022).
-    kept_share: float = Field(default=0.0, ge=0, lt=1)
-
-    def check_start(self, start: object) -> None:
-        """Raises ValueError where weights are to be kept that nobody gives."""
-        if self.kept_share and start is None:
-            raise ValueError(f"train.kept_share={self.kept_share:g}: without start=FOLDER nothing is to be kept")
-
-    def use_threads(self) -> None:
-        """Let torch compute on as many threads as asked for."""
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
 
 
 @dataclass(frozen=True)
@@ -227,7 +185,7 @@ class _Run:
         if self._saved_step < 0 and self._validate(validate, listen):
             self._save()
         reason: Literal["finished", "time", "interrupted"] = "finished"
-        with _stop_asked(self.log.say) as stop:
+        with stop_asked(self.log.say) as stop:
             self.clock.since_mark()
             self._session_step, self._session_seconds = state.step, self.clock.elapsed()
             while state.step < settings.steps:
@@ -481,30 +439,6 @@ class _Run:
     def _clear_gradients(self) -> None:
         for parameter in self.parameters:
             parameter.grad = None
-
-
-@contextmanager
-def _stop_asked(say: Callable[[str], None]) -> Iterator[list[int]]:
-    """A list that fills when Ctrl-C (or a scheduler's SIGTERM) asks to stop; a second one stops at once."""
-    asked: list[int] = []
-
-    def ask(number: int, frame: Any) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-        say("stopping after this step; once more to stop at once, without saving")
-
-    before = {}
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, ask)
-    except ValueError:  # not in the main thread, where signals never arrive
-        pass
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _is_of_validation(change: str) -> bool:
