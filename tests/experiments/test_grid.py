@@ -18,7 +18,7 @@ from iclal.evaluation.report.report import read_report
 from iclal.evaluation.report.rows import check_rows
 from iclal.experiments.conditions import Condition, evaluate_all
 from iclal.experiments.conditions_own import own_conditions
-from iclal.experiments.grid import ablations, run_grid, training_curves, untrained
+from iclal.experiments.grid import INTERRUPTED, ablations, run_grid, training_curves, untrained
 from iclal.experiments.quickstart import run_quickstart
 from iclal.model import inference
 from iclal.model.connector import CTCConnector, CTCSettings, LinearSettings
@@ -97,12 +97,12 @@ def test_an_interrupted_grid_is_a_report_of_what_was_asked_until_then(
     monkeypatch.setattr(inference, "generate", interrupted)
     path = run_grid({"ctc": ctc, "linear": linear}, tmp_path, manifest=manifest, queries=32, progress=False)
     report = read_report(path)
-    assert report.meta["ended_by"] == "Ctrl-C" and {row["model"] for row in report.rows} == {"ctc"}
+    assert report.meta["ended_by"] == INTERRUPTED and {row["model"] for row in report.rows} == {"ctc"}
 
 
 @pytest.mark.parametrize(
     ("failure", "told"),
-    [(KeyboardInterrupt(), "Ctrl-C"), (PromptError("2,100 rows do not fit"), "2,100 rows do not fit")],
+    [(KeyboardInterrupt(), INTERRUPTED), (PromptError("2,100 rows do not fit"), "2,100 rows do not fit")],
 )
 def test_what_ends_it_before_the_second_model_has_answered_keeps_the_first_and_is_told(
     failure: BaseException,

@@ -542,8 +542,10 @@ def test_a_clip_too_short_for_its_text_is_left_out_counted_and_told(home: Path, 
     train_ears(recipe(home, train={"steps": 1}), tmp_path, speech, quiet=True)
     assert list(recordings.utterances) == others and recordings.dropped == {"too short for their text": 1}
     counted, told = lines_of(tmp_path, "note")
-    assert re.fullmatch(r"3 recordings \(0.00 h\) to train on, 2 recordings \(0.00 h\) to validate by", counted["text"])
-    assert re.fullmatch(r"1 recordings .* too short for their text \(\d+ s left out in all\)", told["text"])
+    assert re.fullmatch(r"recordings: 3 \(0.00 h\) to train on, 2 \(0.00 h\) to validate by", counted["text"])
+    assert re.fullmatch(
+        r"recordings not trained on: 1, too short for their text \(\d+ s left out in all\)", told["text"]
+    )
 
 
 def test_a_recording_with_the_id_of_a_lesson_is_refused(home: Path) -> None:
@@ -561,5 +563,5 @@ def test_no_clip_that_is_long_enough_is_an_error(home: Path) -> None:
     recordings = digits(1)
     [id] = recordings.utterances
     recordings.utterances[id] = dataclasses.replace(recordings.utterances[id], text="one two three " * 40)
-    with pytest.raises(DataError, match="1 recordings are not trained on: too short for their text"):
+    with pytest.raises(DataError, match="recordings not trained on: 1, too short for their text"):
         School(recipe(home), Speech(recordings, digits(2)))

@@ -27,7 +27,7 @@ from iclal.training.ears import build_model
 from iclal.training.recipe import read_recipe
 from iclal.training.run_folder import commit
 
-INTERRUPTED = "Ctrl-C"
+INTERRUPTED = "an interrupt (Ctrl-C or SIGTERM)"
 _ABLATED_INPUTS = ("audio", "ceiling")
 _UNTRAINED = ("ctc",)  # bundled models that are asked as they were before training, too, by recipes of their names
 _UNTRAINED_TASKS = ("transcript", "questions")
@@ -51,7 +51,7 @@ def run_grid(
     bundled `ctc`, what it was before training; `human` is the project's data folder, whose human speech and sounds
     without speech are then asked too. `places` tells from where models were loaded: the training curve of a run's
     model is shown. Ctrl-C, or an error once something was answered, ends it with a report of what was asked until then
-    (`ended_by` in its meta: the error's words, or "Ctrl-C").
+    (`ended_by` in its meta: the error's words, or INTERRUPTED).
 
     Raises:
         SettingsError: an unknown grid.

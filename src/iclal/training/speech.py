@@ -24,10 +24,10 @@ class Speech:
 
     def notes(self) -> list[str]:
         """How much there is on either side, and what was left out, a line a reason."""
-        counts = [f"{len(r.utterances)} recordings ({r.seconds / 3600:.2f} h)" for r in (self.train, self.validation)]
-        found = [f"{counts[0]} to train on, {counts[1]} to validate by"]
+        counts = [f"{len(r.utterances)} ({r.seconds / 3600:.2f} h)" for r in (self.train, self.validation)]
+        found = [f"recordings: {counts[0]} to train on, {counts[1]} to validate by"]
         for use, recordings in (("trained on", self.train), ("validated by", self.validation)):
-            found += [f"{count} recordings are not {use}: {reason}" for reason, count in recordings.dropped.items()]
+            found += [f"recordings not {use}: {count}, {reason}" for reason, count in recordings.dropped.items()]
             if recordings.dropped:
                 found[-1] += f" ({recordings.dropped_seconds:.0f} s left out in all)"
         return found
