@@ -51,7 +51,7 @@ def drawn_documents(seed: int) -> str:
 
 
 def order(seed: int) -> str:
-    plan = Plan({f"u{i}": Size(frames=100 + 7 * i % 50) for i in range(60)}, BatchBudget(max_frames=900), seed)
+    plan = Plan({f"u{i}": Size(samples=100 + 7 * i % 50) for i in range(60)}, BatchBudget(max_samples=900), seed)
     return digest([plan.batch(number) for number in range(3 * plan.batches_per_epoch)])
 
 

@@ -106,8 +106,8 @@ def test_a_users_manifest_to_evaluate_by_accounts_for_every_line_and_second(tmp_
 
 
 def test_a_clip_longer_than_any_batch_is_an_error_with_the_numbers() -> None:
-    with pytest.raises(DataError, match=r"1 of 2 items .*\(100 frames.*: long \(250 frames"):
-        Plan({"long": Size(frames=250), "short": Size(frames=50)}, BatchBudget(max_frames=100), seed=0)
+    with pytest.raises(DataError, match=r"1 of 2 items .*\(100 samples.*: long \(250 samples"):
+        Plan({"long": Size(samples=250), "short": Size(samples=50)}, BatchBudget(max_samples=100), seed=0)
 
 
 @pytest.mark.parametrize("ask", ["generate", "score"])

@@ -43,7 +43,7 @@ def _train(folder: Path, kill_in_step: int | None) -> None:
     network = torch.nn.Sequential(
         torch.nn.Linear(6, 12), torch.nn.Dropout(0.3), torch.nn.Tanh(), torch.nn.BatchNorm1d(12), torch.nn.Linear(12, 3)
     )
-    plan = Plan({str(number): Size(3 + number % 5) for number in range(17)}, BatchBudget(max_frames=24), seed=3)
+    plan = Plan({str(number): Size(3 + number % 5) for number in range(17)}, BatchBudget(max_samples=24), seed=3)
 
     def draw(step: int, micro: int) -> SimpleBatch:
         if (step, micro) == (kill_in_step, 1):

@@ -291,16 +291,6 @@ def test_ctrl_c_saves_after_the_step_and_says_how_to_go_on(tmp_path: Path, capfd
     assert Task().fit(tmp_path, resume=True).finish_reason == "finished"
 
 
-def test_it_goes_on_from_a_checkpoint_of_choice_and_drops_the_later_ones(tmp_path: Path) -> None:
-    whole = Task()
-    whole.fit(tmp_path, {"save_every_steps": 2, "keep_checkpoints": 9})
-    again = Task()
-    again.fit(tmp_path, {"save_every_steps": 3, "keep_checkpoints": 9}, resume=tmp_path / "checkpoints" / "step-2")
-    assert again.drawn[0] == (2, 0)
-    assert module_digest(again.network) == module_digest(whole.network)
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-2", "step-3", "step-6"]
-
-
 def test_a_folder_with_a_run_and_a_changed_run_are_refused_with_what_differs(tmp_path: Path) -> None:
     Task().fit(tmp_path, {"max_minutes": 1e-9}, digests={"data": "abc"})
     with pytest.raises(TrainingError, match="already holds a run: go on with it by --resume"):
@@ -314,8 +304,6 @@ def test_a_folder_with_a_run_and_a_changed_run_are_refused_with_what_differs(tmp
     changes = json.loads((tmp_path / "run.json").read_text())["sessions"][-1]["changes"]
     assert changes == ["train.steps: 6 in the run, 8 now", "digest of data: abc in the run, xyz now"]
     assert Recipe.read(tmp_path / "recipe.yaml").train.steps == 8
-    with pytest.raises(TrainingError, match="holds no run"):
-        Task().fit(tmp_path / "new", resume=tmp_path / "checkpoints" / "step-1")
 
 
 def test_what_is_refused_on_resume_leaves_the_run_as_it_was(tmp_path: Path) -> None:
@@ -524,7 +512,6 @@ def test_the_estimate_counts_and_leaves_weights_and_generators_alone() -> None:
     found = estimate(task.network, groups, task.draw, task.loss, settings, worst=[task.draw(7, 0)])
     assert (found.parameters, found.steps) == (76, 1000)
     assert found.memory_mib > 50 and found.step_seconds > 0 and found.worst_batch_seconds > 0
-    assert found.hours == found.step_seconds * 1000 / 3600
     assert "76 trained parameters" in str(found) and "for 1,000 steps" in str(found)
     assert module_digest(task.network) == before and torch.equal(torch.get_rng_state(), state)
     assert all(p.grad is None for p in task.network.parameters())

@@ -260,8 +260,8 @@ def pretrain(
     model = _begun(recipe)
     attend_in_float32(model.encoder.network)
     seed, micro_batches = recipe.train.seed, recipe.train.micro_batches
-    sizes = {id: Size(frames=recordings.num_samples(id)) for id in recordings.utterances}
-    budget = BatchBudget(max_frames=int(recipe.batch_seconds * SAMPLE_RATE), max_items=32)
+    sizes = {id: Size(samples=recordings.num_samples(id)) for id in recordings.utterances}
+    budget = BatchBudget(max_samples=int(recipe.batch_seconds * SAMPLE_RATE), max_items=32)
     plan = Plan(sizes, budget, seed, short_first_epochs=1)
 
     def draw(step: int, micro: int) -> SimpleBatch:

@@ -27,31 +27,31 @@ _BATCHES_A_BUCKET = 8  # fewer: less padding, but neighbours in length meet in e
 
 @dataclass(frozen=True)
 class Size:
-    """What an item takes: frames of its longest clip (or samples: the unit is the caller's), clips, tokens of text."""
+    """What an item takes: samples of its longest clip (as augmented), clips, tokens of text."""
 
-    frames: int = 0
+    samples: int = 0
     tokens: int = 0
     clips: int = 1  # all clips of a batch are padded to the longest
 
     @property
     def padded(self) -> int:
         """Frames that it takes alone."""
-        return self.frames * self.clips
+        return self.samples * self.clips
 
 
 class BatchBudget(Settings):
-    """Limits of a batch: longest clip times number of clips, in frames, and longest item times number of items, in
+    """Limits of a batch: longest clip times number of clips, in samples, and longest item times number of items, in
     tokens. None is no limit."""
 
-    max_frames: int | None = Field(default=None, gt=0)
+    max_samples: int | None = Field(default=None, gt=0)
     max_tokens: int | None = Field(default=None, gt=0)
     max_items: int = Field(default=64, gt=0)
 
     def share(self, size: Size) -> float:
         """The share of a batch that the item takes; above 1 it fits into none."""
         shares = [1 / self.max_items]
-        if self.max_frames is not None:
-            shares.append(size.padded / self.max_frames)
+        if self.max_samples is not None:
+            shares.append(size.padded / self.max_samples)
         if self.max_tokens is not None:
             shares.append(size.tokens / self.max_tokens)
         return max(shares)
@@ -59,8 +59,8 @@ class BatchBudget(Settings):
     def capacity(self, longest: Size) -> int:
         """How many items of at most this size in every respect a batch holds."""
         limits = [self.max_items]
-        if self.max_frames is not None and longest.padded:
-            limits.append(self.max_frames // longest.padded)
+        if self.max_samples is not None and longest.padded:
+            limits.append(self.max_samples // longest.padded)
         if self.max_tokens is not None and longest.tokens:
             limits.append(self.max_tokens // longest.tokens)
         return min(limits)
@@ -75,7 +75,7 @@ class Plan:
     Raises:
         DataError: no items, or items over the budget; names them with their numbers.
 
-    >>> plan = Plan({"a": Size(3), "b": Size(5), "c": Size(4)}, BatchBudget(max_frames=10), seed=1)
+    >>> plan = Plan({"a": Size(3), "b": Size(5), "c": Size(4)}, BatchBudget(max_samples=10), seed=1)
     >>> plan.batches_per_epoch, sorted(plan.batch(0) + plan.batch(1))
     (2, ['a', 'b', 'c'])
     """
@@ -103,7 +103,7 @@ class Plan:
         return tuple(self._ids[self._epoch[1][position]])
 
     def worst_batches(self) -> list[tuple[str, ...]]:
-        """The largest batches that can come: most padded frames, most padded tokens, and the longest items."""
+        """The largest batches that can come: most padded samples, most padded tokens, and the longest items."""
 
         def of_most(unit: str) -> list[tuple[str, ...]]:
             """The largest batch of each bucket."""
@@ -118,7 +118,7 @@ class Plan:
         found: list[tuple[str, ...]] = []
         for unit in ("padded", "tokens"):
             found.append(max(of_most(unit), key=lambda ids: len(ids) * getattr(self.sizes[ids[0]], unit)))
-        for unit in ("frames", "tokens"):  # attention grows faster than the length of a single one
+        for unit in ("samples", "tokens"):  # attention grows faster than the length of a single one
             found.append(max(of_most(unit), key=lambda ids: getattr(self.sizes[ids[0]], unit)))
         return list(dict.fromkeys(found))
 
@@ -128,7 +128,7 @@ class Plan:
         for id in self._ids:
             size = self.sizes[id]
             clips = f"\t{size.clips}" if size.clips != 1 else ""  # so that a run from before lessons had it goes on
-            digest.update(f"{id}\t{size.frames}\t{size.tokens}{clips}\n".encode())
+            digest.update(f"{id}\t{size.samples}\t{size.tokens}{clips}\n".encode())
         return digest.hexdigest()
 
     def _order(self, epoch: int) -> list[np.ndarray]:
@@ -163,24 +163,24 @@ def _buckets(sizes: list[Size], budget: BatchBudget) -> list[_Bucket]:
     Items of a bucket have equally many clips: many beside a long one would all be padded to that.
     """
     buckets = []
-    start, frames, tokens = 0, 0, 0
+    start, samples, tokens = 0, 0, 0
     for position, size in enumerate(sizes):
-        frames, tokens = max(frames, size.frames), max(tokens, size.tokens)
-        capacity = budget.capacity(Size(frames, tokens, size.clips))
+        samples, tokens = max(samples, size.samples), max(tokens, size.tokens)
+        capacity = budget.capacity(Size(samples, tokens, size.clips))
         count = position + 1 - start
         is_last = position == len(sizes) - 1 or sizes[position + 1].clips != size.clips
         if count >= _BATCHES_A_BUCKET * capacity or is_last:
             buckets.append(_Bucket(start, position + 1, -(-count // capacity)))
-            start, frames, tokens = position + 1, 0, 0
+            start, samples, tokens = position + 1, 0, 0
     return buckets
 
 
 def _check_fit(sizes: Mapping[str, Size], budget: BatchBudget) -> None:
     over = [
-        f"{id} ({size.padded} frames, {size.tokens} tokens)" for id, size in sizes.items() if budget.share(size) > 1
+        f"{id} ({size.padded} samples, {size.tokens} tokens)" for id, size in sizes.items() if budget.share(size) > 1
     ]
     if over:
-        limits = f"{budget.max_frames} frames, {budget.max_tokens} tokens"
+        limits = f"{budget.max_samples} samples, {budget.max_tokens} tokens"
         raise DataError(
             f"{len(over)} of {len(sizes)} items are larger than a batch may be ({limits}): {shown_ids(over)}; "
             "raise the budget, or drop them by a length limit of the data settings"

@@ -29,11 +29,6 @@ class Estimate:
     steps: int
     hearing_seconds: float = 0.0
 
-    @property
-    def hours(self) -> float:
-        """Time of the hearing and all steps."""
-        return (self.hearing_seconds + self.step_seconds * self.steps) / 3600
-
     def __str__(self) -> str:
         hearing = f"{duration(self.hearing_seconds)} to hear all clips once; " if self.hearing_seconds else ""
         seconds = self.step_seconds * self.steps

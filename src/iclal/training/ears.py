@@ -220,7 +220,7 @@ class School:
         sizes = {id: self._size(id) for id in [*clips, *self.lessons]}
         read = any(size.tokens for size in sizes.values())
         budget = BatchBudget(
-            max_frames=int(recipe.batch_seconds * SAMPLE_RATE),
+            max_samples=int(recipe.batch_seconds * SAMPLE_RATE),
             max_tokens=recipe.batch_rows if read else None,
             max_items=64,
         )
@@ -267,7 +267,7 @@ class School:
         else:
             without_clips = tokenize(fill(lesson.prompt, lambda _: SlotText("")), self.model.language_model)
             rows += heard + len(lay_out(without_clips, [], self.answers[id].token_ids).rows)
-        return Size(frames=int(max(samples) * stretch), tokens=rows, clips=len(samples))
+        return Size(samples=int(max(samples) * stretch), tokens=rows, clips=len(samples))
 
     def _clips_of(self, id: str) -> list[str]:
         """The clips of a lesson, or the clip itself."""

@@ -82,7 +82,7 @@ def fit(
     digests: Mapping[str, str] | None = None,
     worst: Iterable[AnyBatch] = (),
     notes: Sequence[str] = (),
-    resume: bool | Path = False,
+    resume: bool = False,
     accept_changes: bool = False,
     quiet: bool = False,
 ) -> FitResult:
@@ -101,7 +101,7 @@ def fit(
         digests: of data and whatever else the run depends on; a resumed run must have the same.
         worst: the largest batches, tried forward and backward before the first step.
         notes: what the person should know of the data; said at the start and written to the log.
-        resume: go on from the newest whole checkpoint (from the start if there is none), or from this one.
+        resume: go on from the newest whole checkpoint (from the start if there is none).
         accept_changes: go on although recipe or digests changed; what changed is said and stands in `run.json`.
 
     Raises:
@@ -113,9 +113,7 @@ def fit(
     seed_everything(settings.seed)
     all_digests = {**(digests or {}), **run.digests}
     if resume and (run_folder / "run.json").exists():
-        run.resume_from(resume, recipe, all_digests, accept_changes)
-    elif isinstance(resume, Path):
-        raise TrainingError(f"{run_folder} holds no run, so it cannot go on from {resume}")
+        run.resume(recipe, all_digests, accept_changes)
     else:
         start_run(run_folder, recipe, settings.seed, all_digests)
     with ExitStack() as stack:
@@ -325,12 +323,10 @@ class _Run:
         self._saved_step, self._saved_at_seconds = self.state.step, self.clock.elapsed()
         prune_checkpoints(self.checkpoints, self.settings.keep_checkpoints, self.state.best_step)
 
-    def resume_from(
-        self, resume: bool | Path, recipe: Settings, digests: Mapping[str, str], accept_changes: bool
-    ) -> None:
-        """Put weights, optimiser, generators and counters back as the checkpoint has them."""
+    def resume(self, recipe: Settings, digests: Mapping[str, str], accept_changes: bool) -> None:
+        """Put weights, optimiser, generators and counters back as the newest whole checkpoint has them."""
         say = self.log.say
-        folder = resume if isinstance(resume, Path) else newest_checkpoint(self.checkpoints, say)
+        folder = newest_checkpoint(self.checkpoints, say)
         checkpoint = None if folder is None else load_checkpoint(folder)
         step = 0 if checkpoint is None else checkpoint.step
         if checkpoint is not None and set(checkpoint.weights) != set(self.tensors):
@@ -356,7 +352,7 @@ class _Run:
         self._saved_step, self._saved_at_seconds = step, self.state.elapsed_seconds
         self._unreached = []
         for later, path in list_checkpoints(self.checkpoints):
-            if later > step:  # torn, or of a branch that is left by resuming from an earlier one
+            if later > step:  # torn
                 remove_folder(path)
         self._forget_lost_best()
         self._forget_best_of_before(changes)
