@@ -22,7 +22,7 @@ from program import DATA, SPEECH, digits, full_disk, iclal, other_language_model
 
 from iclal import load, read_audio
 from iclal.audio.speaking import Espeak
-from iclal.errors import AudioError, IclalError, MissingError, ModelError, PromptError, SettingsError
+from iclal.errors import AudioError, MissingError, ModelError, PromptError, SettingsError
 from iclal.model.language_model import LanguageModel
 from iclal.training.recipe import read_recipe
 
@@ -440,9 +440,3 @@ def test_results_that_cannot_be_written_are_one_line(model: Path) -> None:
         done = run("transcribe", "--json", "--model", model, SPEECH, stdout=full)
     assert done.status == 1
     assert done.error == "cannot write: No space left on device; free space or choose another disk"
-
-
-def test_every_refusal_has_one_base() -> None:
-    assert all(
-        issubclass(kind, IclalError) for kind in (AudioError, MissingError, ModelError, PromptError, SettingsError)
-    )

@@ -23,6 +23,7 @@ from iclal.terminal import (
     Json,
     add_verb,
     drop_output,
+    in_run_folder,
     interrupted_by_sigterm,
     make_quiet,
     note,
@@ -269,7 +270,7 @@ def train(
         else:
             print(estimate)
         return 0
-    with writing(out):
+    with in_run_folder(out):
         trained = train_ears(settings, out, speech, resume=resume, accept_changes=accept_changes)
     result = {"model": str(trained.folder), "step": trained.fit.step, **trained.fit.best_metrics}
     if json:
@@ -390,7 +391,7 @@ def pretrain_language_model(
     """
     from iclal.experiments.pretrain import pretrain_language_model as run
 
-    with writing(out):
+    with in_run_folder(out):
         folder = run(out, overrides, resume=resume, accept_changes=accept_changes)
     return _print_pretrained(folder, json)
 
@@ -412,7 +413,7 @@ def pretrain_encoder(
     """
     from iclal.experiments.pretrain import pretrain_encoder as run
 
-    with writing(out):
+    with in_run_folder(out):
         folder = run(out, overrides, resume=resume, accept_changes=accept_changes)
     return _print_pretrained(folder, json)
 

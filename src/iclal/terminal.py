@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -83,6 +84,18 @@ def writing(path: os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         if error.filename is None and error.errno is not None:
             error.filename = os.fspath(path)
+        raise
+
+
+@contextmanager
+def in_run_folder(folder: Path) -> Iterator[None]:
+    """As `writing`; and an interrupt that left a run there says how to go on with it."""
+    try:
+        with writing(folder):
+            yield
+    except KeyboardInterrupt:
+        if (folder / "run.json").is_file():
+            note("go on with: the same command and --resume")
         raise
 
 

@@ -14,8 +14,10 @@ from model_builders import build_model
 from program import digits
 
 from iclal.errors import DataError, PromptError, SettingsError
+from iclal.evaluation.evaluate import Evaluation
 from iclal.evaluation.report.report import read_report
 from iclal.evaluation.report.rows import check_rows
+from iclal.experiments import grid
 from iclal.experiments.conditions import Condition, evaluate_all
 from iclal.experiments.conditions_own import own_conditions
 from iclal.experiments.grid import INTERRUPTED, ablations, run_grid, training_curves, untrained
@@ -288,6 +290,22 @@ def test_a_model_is_left_as_it_was_after_ablations_and_after_their_failure(ctc: 
     unheard = Condition("own", condition.pools, _fail, condition.cells)
     with pytest.raises(DataError, match="cannot be heard"):
         ablations("mine", ctc, unheard, 1, seed=0, progress=False)
+    check_unchanged(ctc, before)
+
+
+def test_an_ablation_that_is_interrupted_leaves_the_one_before_it_and_says_so(
+    ctc: ICLAL, condition: Condition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, real = state_of(ctc), grid.evaluate_all
+
+    def until_hard_rows(models: dict[str, ICLAL], *args: Any, **settings: Any) -> list[Evaluation]:
+        if "mine-hard-rows" in models:
+            raise KeyboardInterrupt
+        return real(models, *args, **settings)
+
+    monkeypatch.setattr(grid, "evaluate_all", until_hard_rows)
+    (found,) = ablations("mine", ctc, condition, 1, seed=0, progress=False)
+    assert found.columns.model == "mine-no-residual" and isinstance(found.ended_by, KeyboardInterrupt)
     check_unchanged(ctc, before)
 
 

@@ -142,6 +142,17 @@ def test_ctrl_c_saves_both_trainings_and_says_the_line_that_goes_on_with_them(el
 
 
 @pytest.mark.slow
+def test_a_training_that_cannot_go_on_ends_the_other_at_once(elsewhere: Path) -> None:
+    out = elsewhere / "runs" / "refused"
+    (out / "linear").mkdir(parents=True)
+    (out / "linear" / "run.json").write_text('{"seed": 7, "digests": {}, "sessions": []}')
+    (out / "linear" / "recipe.yaml").write_text("{}")
+    done = run_elsewhere(elsewhere, "quickstart", *ENDLESS, *SMALL[-2:], "--out", out, "--resume")
+    last = done.stderr.splitlines()[-1]
+    assert done.status == 1 and last.startswith("error: ") and "linear was started otherwise" in last
+
+
+@pytest.mark.slow
 def test_trainings_save_and_end_when_their_parent_is_killed(elsewhere: Path) -> None:
     with under_way(elsewhere, "runs/orphaned") as process:
         process.kill()

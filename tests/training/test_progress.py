@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -50,12 +49,27 @@ def test_a_log_that_cannot_be_written_is_an_error_with_its_path(tmp_path: Path) 
         RunLog(tmp_path / "missing", 9, quiet=True, tensorboard=False).open(-1)
 
 
-def test_tensorboard_files_are_written_where_it_is_installed(tmp_path: Path) -> None:
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard would draw of a run: name -> (step, value)."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return {name: [(each.step, each.value) for each in events.Scalars(name)] for name in events.Tags()["scalars"]}
+
+
+def test_tensorboard_draws_what_the_log_holds_and_forgets_what_a_resumed_run_tells_anew(tmp_path: Path) -> None:
     log = RunLog(tmp_path, 9, quiet=True)
     log.open(-1)
-    log.write("train", 1, {"loss": 0.5})
+    for step in (1, 2, 3):
+        log.write("train", step, {"loss": 0.5 * step})
     log.close()
-    assert (tmp_path / "tensorboard").exists() == (importlib.util.find_spec("tensorboard") is not None)
+    resumed = RunLog(tmp_path, 9, quiet=True)
+    resumed.open(2)
+    resumed.write("train", 3, {"loss": 8.0})
+    resumed.close()
+    (drawn,) = scalars(tmp_path / "tensorboard").values()
+    assert drawn == [(1, 0.5), (2, 1.0), (3, 8.0)]
 
 
 def test_on_a_terminal_the_interval_stands_in_the_bar_and_lines_above_it(

@@ -38,5 +38,9 @@ def test_a_random_state_with_a_generator_missing_is_an_error() -> None:
     del state["numpy_position"]
     with pytest.raises(TrainingError, match=r"cannot be restored.*numpy_position"):
         restore_random_state(state)
-    with pytest.raises(TrainingError, match=r"saved on another kind of device than cpu .*\(cuda\)"):
+    with pytest.raises(TrainingError, match="the random state cannot be restored"):
+        restore_random_state(random_state() | {"torch": torch.zeros(3, dtype=torch.uint8)})
+    with pytest.raises(
+        TrainingError, match=r"saved on another kind of device than cpu .*\(cuda\); go on .* on the kind"
+    ):
         restore_random_state(random_state() | {"cuda": torch.zeros(16, dtype=torch.uint8)})

@@ -273,6 +273,17 @@ def test_stopped_by_time_again_and_again_it_ends_like_the_run_in_one_go(tmp_path
     assert [session["from_step"] for session in sessions] == [0, 1, 2, 3, 4, 5]
 
 
+def test_ctrl_c_while_the_first_validation_runs_saves_after_the_first_step(tmp_path: Path) -> None:
+    def validate(step: int) -> dict[str, float]:
+        if step == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return {"loss": 1.0}
+
+    result = Task().fit(tmp_path, validate=validate)
+    assert (result.finish_reason, result.step) == ("interrupted", 1)
+    assert Task().fit(tmp_path, resume=True).finish_reason == "finished"
+
+
 def test_ctrl_c_saves_after_the_step_and_says_how_to_go_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     task, handler = Task(), signal.getsignal(signal.SIGINT)
     original = task.draw

@@ -327,6 +327,14 @@ def _word_error_rates(model: CharacterModel, checks: dict[str, Recordings]) -> d
     return rates
 
 
+def measure(recipe: EncoderRecipe, checkpoint: Path) -> dict[str, float]:
+    """Word error rates of a checkpoint on the clips to validate by, as it is exported."""
+    model = _begun(recipe)
+    load_weights(checkpoint, model, recipe.train.kept_share)
+    with torch.no_grad():
+        return _word_error_rates(model.eval(), check_speech())
+
+
 def export(recipe: EncoderRecipe, checkpoint: Path, folder: Path) -> None:
     """Write a checkpoint's encoder, without its heads, in the hub's layout: weights in bfloat16, to be small."""
     model = _begun(recipe)

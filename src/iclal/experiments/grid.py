@@ -151,6 +151,10 @@ def ablations(
         narrow = dataclasses.replace(narrow, left_out=left_out)
         if not (found and found[-1].ended_by):
             found += evaluate_all(one, [narrow], queries, seed, ablation_of=name, progress=progress)
+    except (KeyboardInterrupt, IclalError) as error:
+        if not found:
+            raise
+        found[-1] = dataclasses.replace(found[-1], ended_by=error)
     finally:
         connector.residual, connector.settings = residual, settings
     return found

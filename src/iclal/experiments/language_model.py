@@ -103,7 +103,7 @@ def pretrain(
         recipe=recipe,
         validate=lambda step: exact_answers(model, checks),
         choose=None if recipe.train.kept_share else ("mean", "max"),
-        digests={"documents": draw.digest(), "checks": _digest(itertools.chain.from_iterable(checks.values()))},
+        digests={"documents": draw.digest(), "validation": _digest(itertools.chain.from_iterable(checks.values()))},
         resume=resume,
         accept_changes=accept_changes,
         quiet=quiet,

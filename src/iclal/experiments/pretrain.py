@@ -48,7 +48,8 @@ def pretrain_encoder(
     check_data(recipe.data, "give its place (data=FOLDER)")
     result = encoder.pretrain(recipe, out, resume=resume, accept_changes=accept_changes)
     encoder.export(recipe, result.checkpoint, out / "model")
-    _write_reached(out, result, result.best_metrics)
+    reached = result.best_metrics or encoder.measure(recipe, result.checkpoint)  # a mean of two is not yet measured
+    _write_reached(out, result, reached)
     return out / "model"
 
 
@@ -62,5 +63,6 @@ def _recipe(kind: type[AnySettings], out: Path, overrides: Sequence[str], resume
 
 def _write_reached(out: Path, result: FitResult, reached: Mapping[str, Any]) -> None:
     """What the chosen checkpoint reached, beside its weights: the source of the numbers in its card."""
-    values = {"step": result.best_step, "finish_reason": result.finish_reason, "reached": reached}
+    step = result.step if result.best_step is None else result.best_step
+    values = {"step": step, "finish_reason": result.finish_reason, "reached": reached}
     (out / "model" / "reached.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

@@ -16,7 +16,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ def run_quickstart(
             goes on with it.
     """
     started = time.monotonic()
+    begun_before = any((out / name / "run.json").is_file() for name in RECIPES)
     recipes = {name: read_recipe(recipe, tuple(overrides)) for name, recipe in RECIPES.items()}
     for name in recipes:
         check_run_folder(out / name, resume)
@@ -72,6 +74,18 @@ def run_quickstart(
             pool.submit(_train_and_ask, name, recipe, out, resume, accept_changes, count)
             for name, recipe in recipes.items()
         ]
+        try:
+            for job in as_completed(jobs):
+                job.result()
+        except Exception as error:
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # the other training saves and stops, too
+            if isinstance(error, BrokenProcessPool):
+                raise TrainingError(
+                    "a training's process was ended from outside, perhaps for want of memory; go on with: "
+                    + resume_command(out, overrides, queries)
+                ) from error
+            raise
         results = [found for job in jobs if (found := job.result()) is not None]
     if len(results) < len(recipes):
         raise TrainingError(f"training was interrupted; go on with: {resume_command(out, overrides, queries)}")
@@ -87,7 +101,7 @@ def run_quickstart(
         "grid": "quick",
         "command": shlex.join(["iclal", *sys.argv[1:]]),
         "commit": commit(),
-        "quickstart_seconds": round(time.monotonic() - started, 1),
+        "quickstart_seconds": None if begun_before else round(time.monotonic() - started, 1),  # of the whole of it
         "quickstart_peak_mb": round(_peak_mb() + sum(peak_mb for _, peak_mb in results)),
         "machine": {"cores": os.cpu_count(), "processes": len(recipes), "threads of each": 1},
     }

@@ -35,7 +35,7 @@ class Size:
 
     @property
     def padded(self) -> int:
-        """Frames that it takes alone."""
+        """Samples that it takes alone."""
         return self.samples * self.clips
 
 
@@ -124,7 +124,8 @@ class Plan:
 
     def digest(self) -> str:
         """SHA-256 of all that decides the order: a resumed run with another plan is refused by it."""
-        digest = hashlib.sha256(f"{self.seed} {self.short_first_epochs} {self.budget.model_dump_json()}\n".encode())
+        limits = list(self.budget.model_dump().values())
+        digest = hashlib.sha256(f"{self.seed} {self.short_first_epochs} {limits}\n".encode())
         for id in self._ids:
             size = self.sizes[id]
             clips = f"\t{size.clips}" if size.clips != 1 else ""  # so that a run from before lessons had it goes on

@@ -229,8 +229,8 @@ class School:
         except DataError as error:
             stretch = recipe.augment.longest_stretch
             raise DataError(
-                f"{error}; a frame is a sample at 16 kHz: batch_seconds is {recipe.batch_seconds:g}, data.max_seconds "
-                f"{recipe.data.max_seconds:g}, and clips are slowed by up to {stretch:.2f}"
+                f"{error}; {SAMPLE_RATE:,} samples are a second: batch_seconds is {recipe.batch_seconds:g}, "
+                f"data.max_seconds {recipe.data.max_seconds:g}, and clips are slowed by up to {stretch:.2f}"
             ) from error
         self._check = [speech.validation.draw(id, 0, 0, UNCHANGED) for id in self._check_ids]
 

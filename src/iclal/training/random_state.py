@@ -45,7 +45,7 @@ def restore_random_state(state: Mapping[str, Tensor], device: torch.device = CPU
     if differing := sorted(state.keys() ^ random_state(device).keys()):
         raise TrainingError(
             f"the random state was saved on another kind of device than {device} and cannot be restored "
-            f"({', '.join(differing)})"
+            f"({', '.join(differing)}); go on with the run on the kind of device it was begun on"
         )
     try:
         gauss = state["python_gauss"].tolist()
@@ -58,7 +58,7 @@ def restore_random_state(state: Mapping[str, Tensor], device: torch.device = CPU
             torch.cuda.set_rng_state(state["cuda"], device)
         if device.type == "mps":
             torch.mps.set_rng_state(state["mps"])
-    except ValueError as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise TrainingError(f"the random state cannot be restored ({error})") from error
 
 

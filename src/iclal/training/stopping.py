@@ -1,4 +1,4 @@
-"""Ctrl-C in a training: asked once, it stops after the step it is in."""
+"""Ctrl-C in a training: asked once, it stops after the next step and saves."""
 
 from __future__ import annotations
 

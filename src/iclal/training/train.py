@@ -179,11 +179,11 @@ class _Run:
         for text in notes:
             self.log.write("note", self.state.step, {"text": text})
             self.log.say(f"note: {text}")
-        self._try_worst(worst, loss)
-        if self._saved_step < 0 and self._validate(validate, listen):
-            self._save()
         reason: Literal["finished", "time", "interrupted"] = "finished"
         with stop_asked(self.log.say) as stop:
+            self._try_worst(worst, loss)
+            if self._saved_step < 0 and self._validate(validate, listen):
+                self._save()
             self.clock.since_mark()
             self._session_step, self._session_seconds = state.step, self.clock.elapsed()
             while state.step < settings.steps:
