@@ -23,6 +23,7 @@ from iclal.evaluation.report.report import read_report
 from iclal.evaluation.report.rows import check_rows
 from iclal.experiments import quickstart
 from iclal.experiments.quickstart import RECIPES, resume_command
+from iclal.training.checkpoint import list_checkpoints
 from iclal.training.recipe import EarsRecipe, read_recipe
 
 PACKAGE = Path(quickstart.__file__).parents[1]
@@ -53,10 +54,14 @@ def start_elsewhere(elsewhere: Path, *arguments: object) -> subprocess.Popen[str
     )
 
 
-def run_elsewhere(elsewhere: Path, *arguments: object) -> Done:
+def run_elsewhere(elsewhere: Path, *arguments: object, timeout: float | None = None) -> Done:
     """The same, until it ends."""
     process = start_elsewhere(elsewhere, *arguments)
-    stdout, stderr = process.communicate()
+    try:
+        stdout, stderr = process.communicate(timeout=timeout)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     return Done(process.returncode, stdout, stderr)
 
 
@@ -147,9 +152,27 @@ def test_a_training_that_cannot_go_on_ends_the_other_at_once(elsewhere: Path) ->
     (out / "linear").mkdir(parents=True)
     (out / "linear" / "run.json").write_text('{"seed": 7, "digests": {}, "sessions": []}')
     (out / "linear" / "recipe.yaml").write_text("{}")
-    done = run_elsewhere(elsewhere, "quickstart", *ENDLESS, *SMALL[-2:], "--out", out, "--resume")
+    done = run_elsewhere(elsewhere, "quickstart", *ENDLESS, *SMALL[-2:], "--out", out, "--resume", timeout=300)
     last = done.stderr.splitlines()[-1]
     assert done.status == 1 and last.startswith("error: ") and "linear was started otherwise" in last
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the trainings' processes as Linux lists them")
+def test_a_training_that_is_killed_is_told_and_the_other_saves(elsewhere: Path) -> None:
+    with under_way(elsewhere, "runs/killed") as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        trainings = [int(id) for id in children if "spawn_main" in Path(f"/proc/{id}/cmdline").read_text()]
+        assert len(trainings) == len(RECIPES)
+        os.kill(trainings[0], signal.SIGKILL)
+        _, said = process.communicate(timeout=120)
+    last = said.splitlines()[-1]
+    assert process.returncode == 1 and last.startswith("error: a training's process was ended from outside"), said
+    assert last.endswith(resume_command(Path("runs/killed"), ENDLESS, 2))
+    newest = [
+        max(step for step, _ in list_checkpoints(elsewhere / f"runs/killed/{name}/checkpoints")) for name in RECIPES
+    ]
+    assert sorted(step > 0 for step in newest) == [False, True]  # the one that was killed has what it began with
 
 
 @pytest.mark.slow

@@ -181,7 +181,9 @@ def test_two_steps_are_trained_validated_and_exported(
     assert begun.encoder.network.config.num_hidden_layers == layers + 1
     kept = gone_on.model_copy(update={"train": gone_on.train.model_copy(update={"kept_share": 0.5})})
     export(kept, tmp_path / "again" / "checkpoints" / "step-2", tmp_path / "mean")
-    assert measure(kept, tmp_path / "again" / "checkpoints" / "step-2").keys() == {"wer_known_voices", "wer_noisy"}
+    rates = measure(kept, tmp_path / "again" / "checkpoints" / "step-2")
+    assert rates.keys() == {"wer_known_voices", "wer_noisy"}
+    assert measure(kept, tmp_path / "again" / "checkpoints" / "step-2") == rates  # heads drawn anew play no part
     mean, before = Encoder.load(tmp_path / "mean").network.state_dict(), loaded.network.state_dict()
     for name, value in before.items():
         expected = (value + begun.encoder.network.state_dict()[name]) / 2

@@ -328,11 +328,16 @@ def _word_error_rates(model: CharacterModel, checks: dict[str, Recordings]) -> d
 
 
 def measure(recipe: EncoderRecipe, checkpoint: Path) -> dict[str, float]:
-    """Word error rates of a checkpoint on the clips to validate by, as it is exported."""
-    model = _begun(recipe)
+    """Word error rates on the clips to validate by of the encoder that is exported, read by the checkpoint's heads.
+
+    Heads begin anew in every training, so of theirs nothing is kept.
+    """
+    model, trained = _begun(recipe), _begun(recipe)
+    load_weights(checkpoint, trained)
     load_weights(checkpoint, model, recipe.train.kept_share)
+    trained.encoder = model.encoder.bfloat16().float()
     with torch.no_grad():
-        return _word_error_rates(model.eval(), check_speech())
+        return _word_error_rates(trained.eval(), check_speech())
 
 
 def export(recipe: EncoderRecipe, checkpoint: Path, folder: Path) -> None:

@@ -48,7 +48,9 @@ def pretrain_encoder(
     check_data(recipe.data, "give its place (data=FOLDER)")
     result = encoder.pretrain(recipe, out, resume=resume, accept_changes=accept_changes)
     encoder.export(recipe, result.checkpoint, out / "model")
-    reached = result.best_metrics or encoder.measure(recipe, result.checkpoint)  # a mean of two is not yet measured
+    reached = result.best_metrics
+    if recipe.train.kept_share and result.finish_reason != "interrupted":  # a mean of two that nobody has measured
+        reached = encoder.measure(recipe, result.checkpoint)
     _write_reached(out, result, reached)
     return out / "model"
 

@@ -69,9 +69,11 @@ def run_quickstart(
     world_conditions("quick", seed=0)
     _say("2/4 training: two connectors side by side, the language model frozen")
     workers = multiprocessing.get_context("spawn")  # a forked torch would share its thread pool
-    with ProcessPoolExecutor(len(recipes), mp_context=workers) as pool:
+    with contextlib.ExitStack() as pools:  # one each: a pool stops all its workers when one is killed
         jobs = [
-            pool.submit(_train_and_ask, name, recipe, out, resume, accept_changes, count)
+            pools.enter_context(ProcessPoolExecutor(1, mp_context=workers)).submit(
+                _train_and_ask, name, recipe, out, resume, accept_changes, count
+            )
             for name, recipe in recipes.items()
         ]
         try:

@@ -128,8 +128,7 @@ class Plan:
         digest = hashlib.sha256(f"{self.seed} {self.short_first_epochs} {limits}\n".encode())
         for id in self._ids:
             size = self.sizes[id]
-            clips = f"\t{size.clips}" if size.clips != 1 else ""  # so that a run from before lessons had it goes on
-            digest.update(f"{id}\t{size.samples}\t{size.tokens}{clips}\n".encode())
+            digest.update(f"{id}\t{size.samples}\t{size.tokens}\t{size.clips}\n".encode())
         return digest.hexdigest()
 
     def _order(self, epoch: int) -> list[np.ndarray]:

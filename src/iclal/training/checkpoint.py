@@ -91,7 +91,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         TrainingError: there is none, or it is torn; says which file and how.
     """
     if problem := what_is_torn(folder):
-        raise TrainingError(f"{folder} cannot be used: {problem}; choose another checkpoint")
+        raise TrainingError(f"{folder} cannot be used: {problem}; --resume takes the newest one that is whole")
     try:
         return Checkpoint(
             weights=tensors_from_bytes((folder / "weights.safetensors").read_bytes()),

@@ -1,4 +1,4 @@
-"""Ctrl-C in a training: asked once, it stops after the next step and saves."""
+"""Ctrl-C or SIGTERM in a training: asked once, it stops after the next step and saves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def stop_asked(say: Callable[[str], None]) -> Iterator[list[int]]:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        say("stopping after this step; once more to stop at once, without saving")
+        say("stopping when a step is done; once more to stop at once, without saving")
 
     before = {}
     try:

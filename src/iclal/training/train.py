@@ -389,7 +389,8 @@ class _Run:
             self.log.say(f"best at step {best}: {_listed(state.best_metrics)}")
         if reason != "finished":
             self.log.say("go on with: the same command and --resume")
-        return FitResult(state.step, reason, best, dict(state.best_metrics), chosen)
+        metrics = {} if best is None else dict(state.best_metrics)
+        return FitResult(state.step, reason, best, metrics, chosen)
 
     # Before the first step ----------------------------------------------------------------------------------------
 
