@@ -13,10 +13,10 @@ from typing import Literal, TypeAlias
 
 import torch
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
 from iclal.data.prompt import Prompt
 from iclal.errors import ModelError, PromptError
+from iclal.model.cache import fork
 from iclal.model.hearing import BATCH_SIZE, Hearing, in_use
 from iclal.model.layout import (
     Layout,
@@ -233,29 +233,13 @@ def _read_shared(model: ICLAL, layout: Layout, shared: int, hearing: Hearing) ->
     return cache
 
 
-def _fork(shared: DynamicCache | None, copies: int) -> DynamicCache:
-    """A cache of `copies` items that all begin with `shared`, whose storage they read and never write.
-
-    Layers of the plain kind, whatever the config says: a prompt never outgrows a sliding window (`max_positions`).
-    """
-    cache = DynamicCache()
-    for source in shared.layers if shared is not None else ():
-        assert isinstance(source, DynamicLayer) and source.keys is not None and source.values is not None
-        layer = DynamicLayer()
-        layer.lazy_initialization(source.keys, source.values)
-        layer.keys = source.keys.expand(copies, -1, -1, -1)
-        layer.values = source.values.expand(copies, -1, -1, -1)
-        cache.layers.append(layer)
-    return cache
-
-
 def _score_batch(
     model: ICLAL, layouts: Sequence[Layout], hearing: Hearing, shared: DynamicCache | None
 ) -> list[list[float]]:
     """Log-probabilities of the targets' tokens behind rows already read."""
     first_row = shared.get_seq_length() if shared is not None else 0
     rows = model.embed(layouts, hearing.prefixes, first_row)
-    states = model.hidden(rows, first_row=first_row, cache=_fork(shared, len(layouts)))
+    states = model.hidden(rows, first_row=first_row, cache=fork(shared, len(layouts)))
     scores = []
     for layout, states_TH in zip(layouts, states, strict=True):
         first = layout.num_prompt_rows - 1 - first_row
@@ -276,7 +260,7 @@ def _generate_batch(
     """Greedy answers of one batch; an answer that is complete leaves it."""
     language_model = model.language_model
     shared = shared_rows(layouts) if share and len(layouts) > 1 else 0
-    cache = _fork(_read_shared(model, layouts[0], shared, hearing), len(layouts))
+    cache = fork(_read_shared(model, layouts[0], shared, hearing), len(layouts))
     rows = model.embed(layouts, hearing.prefixes, shared)
     rows_BTD, positions_BT, mask_BC = pad(rows, shared, padding)
     states_BTH = language_model.hidden(rows_BTD, positions_BT, mask_BC, cache)
