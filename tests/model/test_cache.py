@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache
@@ -32,7 +33,7 @@ def test_it_holds_what_a_dynamic_cache_holds_beyond_its_first_room_and_when_item
     check_same(read(roomy, 5, 7, seed=0), read(plain, 5, 7, seed=0))
     for step in range(150):
         if step in (3, 80):
-            kept = torch.tensor([0, 2, 3] if step == 3 else [1])
+            kept = torch.tensor([0, 4, 2] if step == 3 else [1])
             roomy.batch_select_indices(kept)
             plain.batch_select_indices(kept)
         batch = 5 if step < 3 else 3 if step < 80 else 1
@@ -47,6 +48,13 @@ def test_a_step_writes_where_there_is_room_and_copies_nothing() -> None:
         (keys, _), *_ = read(cache, 2, 1, seed=step)
         places.add(keys.data_ptr())
     assert len(places) == 1
+
+
+def test_an_item_that_would_be_written_over_is_refused() -> None:
+    cache = fork(None, 3)
+    read(cache, 3, 2, seed=0)
+    with pytest.raises(AssertionError, match=r"items move backwards: \[1, 0\]"):
+        cache.batch_select_indices(torch.tensor([1, 0]))
 
 
 def test_forks_begin_with_what_is_shared_and_leave_it_as_it_was() -> None:

@@ -32,10 +32,18 @@ class RoomyLayer(DynamicLayer):
         return self.keys, self.values
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep these items of the batch."""
+        """Keep these items of the batch, each moved to its place in the list unless it stands there.
+
+        An item may move to the front alone: so none is written over before it has moved.
+        """
         assert self._key_room is not None and self._value_room is not None, "nothing has been written"
-        columns = self.get_seq_length()
-        self._key_room, self._value_room = self._key_room[indices], self._value_room[indices]
+        columns, kept = self.get_seq_length(), indices.tolist()
+        assert all(index >= place for place, index in enumerate(kept)), f"items move backwards: {kept}"
+        for room in (self._key_room, self._value_room):
+            for place, index in enumerate(kept):
+                if index != place:
+                    room[place, :, :columns] = room[index, :, :columns]
+        self._key_room, self._value_room = self._key_room[: len(kept)], self._value_room[: len(kept)]
         self.keys, self.values = self._key_room[:, :, :columns], self._value_room[:, :, :columns]
 
 

@@ -288,7 +288,7 @@ def _generate_batch(
                 reasons[item] = "repetition"
             elif len(ids[item]) >= budgets[item]:
                 reasons[item] = "length"
-        kept = [row for row, item in enumerate(going) if item not in reasons]
+        kept = _closed_up([item not in reasons for item in going])
         if not kept:
             break
         if len(kept) < len(going):
@@ -303,6 +303,17 @@ def _generate_batch(
         rows_B1D = language_model.embed(tokens_B[:, None])
         logits_BV = language_model.logits(language_model.hidden(rows_B1D, positions_B[:, None], mask_BC, cache)[:, 0])
     return [_answer(model, ids[item], log_probs[item], reasons[item]) for item in range(len(layouts))]
+
+
+def _closed_up(stays: Sequence[bool]) -> list[int]:
+    """The rows that stay, those at the end in the places of those that leave in front, so that few of them move.
+
+    >>> _closed_up([True, False, True, True, False, True])
+    [0, 5, 2, 3]
+    """
+    staying = [row for row, stay in enumerate(stays) if stay]
+    places, movers = len(staying), [row for row in staying if row >= len(staying)]
+    return [row if stays[row] else movers.pop() for row in range(places)]
 
 
 def _answer(model: ICLAL, ids: list[int], log_probs: list[float], reason: FinishReason) -> Answer:
