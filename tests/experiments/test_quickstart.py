@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -44,13 +44,15 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start_elsewhere(elsewhere: Path, *arguments: object) -> subprocess.Popen[str]:
+def start_elsewhere(
+    elsewhere: Path, *arguments: object, program: Sequence[str] = ("-m", "iclal.cli")
+) -> subprocess.Popen[str]:
     """A command line of the package in `elsewhere`, with a cache of its own; a process group, as a shell makes it."""
     environment = os.environ | {"PYTHONPATH": str(elsewhere), "ICLAL_CACHE": str(elsewhere / "cache")}
-    command = [sys.executable, "-m", "iclal.cli", *map(str, arguments)]
+    command = [sys.executable, *program, *map(str, arguments)]
     pipe = subprocess.PIPE
     return subprocess.Popen(
-        command, cwd=elsewhere, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        command, cwd=elsewhere, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True
     )
 
 
@@ -117,9 +119,9 @@ ENDLESS = [
 
 
 @contextlib.contextmanager
-def under_way(elsewhere: Path, out: str) -> Iterator[subprocess.Popen[str]]:
+def under_way(elsewhere: Path, out: str, **program: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
     """A quickstart that would take forever, both of its trainings begun; nothing of it is left afterwards."""
-    process = start_elsewhere(elsewhere, "quickstart", *ENDLESS, *SMALL[-2:], "--out", out)
+    process = start_elsewhere(elsewhere, "quickstart", *ENDLESS, *SMALL[-2:], "--out", out, **program)
     try:
         while not all(steps_of(elsewhere / out / model) for model in RECIPES):
             assert process.poll() is None, process.communicate()
@@ -157,15 +159,25 @@ def test_a_training_that_cannot_go_on_ends_the_other_at_once(elsewhere: Path) ->
     assert done.status == 1 and last.startswith("error: ") and "linear was started otherwise" in last
 
 
+KILLS_ONE = """
+import multiprocessing, sys, threading
+from iclal.cli import main
+
+def kill_one():
+    sys.stdin.readline()
+    multiprocessing.active_children()[0].kill()
+
+if __name__ == "__main__":
+    threading.Thread(target=kill_one, daemon=True).start()
+    main()
+"""
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the trainings' processes as Linux lists them")
 def test_a_training_that_is_killed_is_told_and_the_other_saves(elsewhere: Path) -> None:
-    with under_way(elsewhere, "runs/killed") as process:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        trainings = [int(id) for id in children if "spawn_main" in Path(f"/proc/{id}/cmdline").read_text()]
-        assert len(trainings) == len(RECIPES)
-        os.kill(trainings[0], signal.SIGKILL)
-        _, said = process.communicate(timeout=120)
+    (elsewhere / "kills_one.py").write_text(KILLS_ONE)
+    with under_way(elsewhere, "runs/killed", program=["kills_one.py"]) as process:
+        _, said = process.communicate("now\n", timeout=120)
     last = said.splitlines()[-1]
     assert process.returncode == 1 and last.startswith("error: a training's process was ended from outside"), said
     assert last.endswith(resume_command(Path("runs/killed"), ENDLESS, 2))

@@ -76,18 +76,16 @@ def run_quickstart(
             )
             for name, recipe in recipes.items()
         ]
-        try:
-            for job in as_completed(jobs):
-                job.result()
-        except Exception as error:
+        errors = (job.exception() for job in as_completed(jobs))
+        if failure := next((error for error in errors if isinstance(error, Exception)), None):  # no interrupt
             for worker in multiprocessing.active_children():
                 worker.terminate()  # the other training saves and stops, too
-            if isinstance(error, BrokenProcessPool):
+            if isinstance(failure, BrokenProcessPool):
                 raise TrainingError(
                     "a training's process was ended from outside, perhaps for want of memory; go on with: "
                     + resume_command(out, overrides, queries)
-                ) from error
-            raise
+                ) from failure
+            raise failure
         results = [found for job in jobs if (found := job.result()) is not None]
     if len(results) < len(recipes):
         raise TrainingError(f"training was interrupted; go on with: {resume_command(out, overrides, queries)}")
